@@ -58,7 +58,8 @@ class BuildResult:
 
 
 class BuildError(DockmagicError):
-    """A build failed. The message is BuildKit's, as in ``process "/bin/sh -c false" did not complete successfully: exit code: 1``.
+    """A build failed. The message is BuildKit's, as in
+    ``process "/bin/sh -c false" did not complete successfully: exit code: 1``.
 
     ``line`` counts from 1 (0: none); ``exit_code`` is the failed RUN's (0: it was something else); ``code_frame`` shows
     the marked source lines as BuildKit prints them.
