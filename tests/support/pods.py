@@ -1,0 +1,49 @@
+"""A container under Docker's default profile as a stand-in for a Binder pod (uid 1000) or Colab (root)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+IMAGE = "dockmagic-pod"
+PACKAGES = "python3,python3-venv,busybox-static,ca-certificates"
+
+
+def _docker(daemon: str, *arguments: str, **options: object) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["docker", "-H", daemon, *arguments], check=False, **options)  # type: ignore[call-overload,no-any-return]
+
+
+def make_image(daemon: str, project: Path) -> None:
+    """Debian with Python, the project's wheel and what its tests need, and a user with uid 1000."""
+    with tempfile.TemporaryDirectory(prefix="dockmagic-pod-") as folder:
+        root, wheels = Path(folder, "root"), Path(folder, "wheels")
+        subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "-w", str(wheels), f"{project}[test]"], check=True)
+        command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(root)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        (wheels).rename(root / "wheels")
+        script = (
+            "set -e; python3 -m venv /opt/venv; /opt/venv/bin/pip install -q --no-index --find-links /wheels"
+            " 'dockmagic[test]'; rm -r /wheels; useradd --uid 1000 --create-home jovyan"
+        )
+        subprocess.run(["chroot", str(root), "sh", "-c", script], check=True)
+        tar = subprocess.Popen(["tar", "-C", str(root), "-cf", "-", "."], stdout=subprocess.PIPE)
+        _docker(daemon, "import", "-", IMAGE, stdin=tar.stdout, stdout=subprocess.DEVNULL).check_returncode()
+        if tar.wait():
+            raise RuntimeError("tar of the pod's root failed")
+
+
+def run_tests(daemon: str, project: Path, options: Sequence[str], tests: Sequence[str]) -> int:
+    """The exit code of pytest inside the pod, without network; the tests are the project's, the package its wheel."""
+    home = "/home/jovyan" if "--user" in options else "/root"
+    return _docker(
+        daemon, "run", "--rm", "--network", "none", *options,
+        "-v", f"{project}/tests:/project/tests:ro", "-v", f"{project}/pyproject.toml:/project/pyproject.toml:ro",
+        "-v", f"{project}/notebooks:/project/notebooks:ro",
+        "-w", "/project", "-e", f"HOME={home}", "-e", "DOCKMAGIC_TEST_ENGINES=embedded",
+        "-e", f"DOCKMAGIC_CI={os.environ.get('DOCKMAGIC_CI', '')}", "-e", "PYTHONDONTWRITEBYTECODE=1",
+        IMAGE, "/opt/venv/bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests,
+    ).returncode  # fmt: skip
