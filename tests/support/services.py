@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -46,6 +47,14 @@ def end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def listener(url: str) -> int:
+    """The pid of the process that listens on the unix socket at ``url``."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(url.removeprefix("unix://"))
+        pid, _, _ = struct.unpack("3i", s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return int(pid)
 
 
 def free_port() -> int:
