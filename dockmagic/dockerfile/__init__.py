@@ -12,3 +12,113 @@ rules (ignore.py) and git references (gitref.py) are here too. Nothing is built 
     for command in stages[0].commands:
         command = stage.expand(command)     # ARG: stage.declare(command); ENV: stage.define(command.pairs)
 """
+
+from __future__ import annotations
+
+from dockmagic.dockerfile.commands import (
+    Add,
+    Arg,
+    ArgDefault,
+    Cmd,
+    Copy,
+    Entrypoint,
+    Env,
+    Expose,
+    From,
+    HealthCheck,
+    InlineFile,
+    Instruction,
+    KeyValue,
+    Label,
+    Maintainer,
+    OnBuild,
+    Run,
+    Shell,
+    ShellCommand,
+    Stage,
+    StopSignal,
+    Transfer,
+    User,
+    Volume,
+    Workdir,
+    find_stage,
+)
+from dockmagic.dockerfile.errors import (
+    DockerfileError,
+    ExpansionError,
+    GitReferenceError,
+    InstructionError,
+    ParseError,
+    PatternError,
+)
+from dockmagic.dockerfile.expand import (
+    ArgValue,
+    GlobalScope,
+    StageScope,
+    expand_instruction,
+    platform_args,
+    proxy_variables,
+)
+from dockmagic.dockerfile.instructions import instruction, instructions, recover_instructions, trigger
+from dockmagic.dockerfile.mounts import Mount
+from dockmagic.dockerfile.parser import parse
+from dockmagic.dockerfile.shell import Expansion, Lexer, expand_word
+from dockmagic.dockerfile.source import Position, Range
+from dockmagic.dockerfile.tree import Directive, Dockerfile, Heredoc, Node, ParserWarning
+
+__all__ = [
+    "Add",
+    "Arg",
+    "ArgDefault",
+    "ArgValue",
+    "Cmd",
+    "Copy",
+    "Directive",
+    "Dockerfile",
+    "DockerfileError",
+    "Entrypoint",
+    "Env",
+    "Expansion",
+    "ExpansionError",
+    "Expose",
+    "From",
+    "GitReferenceError",
+    "GlobalScope",
+    "HealthCheck",
+    "Heredoc",
+    "InlineFile",
+    "Instruction",
+    "InstructionError",
+    "KeyValue",
+    "Label",
+    "Lexer",
+    "Maintainer",
+    "Mount",
+    "Node",
+    "OnBuild",
+    "ParseError",
+    "ParserWarning",
+    "PatternError",
+    "Position",
+    "Range",
+    "Run",
+    "Shell",
+    "ShellCommand",
+    "Stage",
+    "StageScope",
+    "StopSignal",
+    "Transfer",
+    "User",
+    "Volume",
+    "Workdir",
+    "expand_instruction",
+    "expand_word",
+    "find_stage",
+    "instruction",
+    "instructions",
+    "parse",
+    "platform_args",
+    "proxy_variables",
+    "recover_instructions",
+    "trigger",
+]

@@ -1,10 +1,11 @@
-"""The tree of a Dockerfile: one node an instruction, with the place of every token and the original text."""
+"""The tree of a Dockerfile: one node an instruction, with the original text and the place of every token."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from dockmagic.dockerfile.errors import DockerfileError
+from dockmagic.dockerfile.golang import quote
 from dockmagic.dockerfile.source import Position, Range
 
 
@@ -17,14 +18,6 @@ class Heredoc:
     expand: bool = True
     chomp: bool = False
     content: str = ""
-
-
-@dataclass(slots=True, frozen=True)
-class Token:
-    """A keyword, flag or argument, and where it stands. ``value`` is as parsed: a JSON string is decoded."""
-
-    value: str
-    range: Range
 
 
 @dataclass(slots=True, frozen=True)
@@ -50,25 +43,79 @@ class Node:
     """One instruction.
 
     ``args`` are the arguments as BuildKit's parser splits them: ENV and LABEL give key, value and separator (``=`` or "")
-    in turns. ``child`` is the instruction inside an ONBUILD.
+    in turns. ``child`` is the instruction inside an ONBUILD. tokens.py finds the place of each argument.
     """
 
     keyword: str
     args: list[str]
     flags: list[str]
     original: str
-    """The instruction on one line, continuations joined."""
+    """The instruction on one line, continuations joined; bodies of heredocs are in ``heredocs``."""
     start_line: int
     end_line: int
     json: bool = False
     heredocs: list[Heredoc] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)
-    """The comment lines right before it, without ``#``."""
+    """The comment lines before it, without ``#``."""
     child: Node | None = None
     error: DockerfileError | None = None
     """Why its arguments could not be read; only in a tree parsed with ``recover``."""
-    _segments: list[tuple[int, int, int]] = field(default_factory=list, repr=False, compare=False)
-    _spans: list[tuple[int, int]] = field(default_factory=list, repr=False, compare=False)
+    pieces: list[tuple[int, int, int]] = field(default_factory=list, repr=False, compare=False)
+    """Where ``original`` comes from: (offset in it, line, column) of each line's part."""
+    end_column: int = field(default=0, repr=False, compare=False)
+
+    @property
+    def range(self) -> Range:
+        """From the keyword to the end of the last line."""
+        column = self.pieces[0][2] if self.pieces else 0
+        return Range(Position(self.start_line, column), Position(self.end_line, self.end_column))
+
+    def place(self, start: int, end: int) -> Range:
+        """The place in the file of ``original[start:end]``."""
+        return Range(self._position(start), self._position(max(start, end - 1), past=int(end > start)))
+
+    def _position(self, offset: int, past: int = 0) -> Position:
+        first, line, column = self.pieces[0] if self.pieces else (0, self.start_line, 0)
+        for piece in self.pieces:
+            if piece[0] > offset:
+                break
+            first, line, column = piece
+        return Position(line, column + offset - first + past)
+
+    def flat_args(self) -> list[str]:
+        """The arguments, an ONBUILD's instruction and its arguments in one list."""
+        return self.args if self.child is None else [self.child.keyword, *self.child.flat_args()]
+
+    def dump(self) -> str:
+        """The node as an S-expression, as BuildKit's parser tests print it."""
+        text = self.keyword.lower()
+        if self.flags:
+            text += " [" + " ".join(map(quote, self.flags)) + "]"
+        if self.child is not None:
+            text += f" ({self.child.dump()})"
+        return " ".join([text, *map(quote, self.args)]).strip()
 
 
-__all__ = ["Directive", "Heredoc", "Node", "ParserWarning", "Position", "Range", "Token"]
+@dataclass(slots=True)
+class Dockerfile:
+    """A parsed file."""
+
+    nodes: list[Node]
+    escape: str = "\\"
+    directives: list[Directive] = field(default_factory=list)
+    warnings: list[ParserWarning] = field(default_factory=list)
+    errors: list[DockerfileError] = field(default_factory=list)
+    """What is wrong with it; empty unless parsed with ``recover``."""
+    text: str = field(default="", repr=False, compare=False)
+
+    def directive(self, name: str) -> Directive | None:
+        """The directive of that name (``syntax``, ``escape``, ``check``)."""
+        return next((directive for directive in self.directives if directive.name == name), None)
+
+    def dump(self) -> str:
+        """The tree as S-expressions, one a line."""
+        return "\n".join(f"({node.dump()})" for node in self.nodes)
+
+    def node_at(self, line: int) -> Node | None:
+        """The instruction that the line belongs to."""
+        return next((node for node in self.nodes if node.start_line <= line <= node.end_line), None)
