@@ -46,7 +46,7 @@ def find_directive(name: str, text: str) -> Directive | None:
 
 
 def detect_syntax(text: str) -> Directive | None:
-    """The frontend that a file asks for: ``# syntax=``, ``// syntax=`` or a JSON object's "syntax" (then line 0 or 1)."""
+    """The frontend that a file asks for: ``# syntax=``, ``// syntax=`` or a JSON object's "syntax" (line 0 or 1)."""
     directive = _find("syntax", text, "#") or _find("syntax", text, "//")
     if directive is not None:
         return directive

@@ -41,7 +41,7 @@ class ParseError(DockerfileError):
 class InstructionError(DockerfileError):
     """An instruction is not valid: unknown, a bad flag, too few arguments.
 
-    The message begins with ``dockerfile parse error on line N:`` once the place is known, as BuildKit's does; ``message``
+    The text begins with ``dockerfile parse error on line N:`` once the place is known, as BuildKit's does; ``message``
     is the part after it.
     """
 

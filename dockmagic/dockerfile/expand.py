@@ -42,7 +42,9 @@ AnyInstruction = TypeVar("AnyInstruction", bound=Instruction)
 OnUnmatched = Callable[[Instruction, tuple[str, ...]], None]
 
 
-def platform_args(build: str, target: str, stage: str = "", overrides: Mapping[str, str] | None = None) -> dict[str, str]:
+def platform_args(
+    build: str, target: str, stage: str = "", overrides: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """The predefined platform ARGs, from platforms like ``linux/arm/v7``; ``stage`` is ``--target``.
 
     They have their values in every FROM; a stage has to declare those it wants. A build argument overrides them.
@@ -118,7 +120,7 @@ class StageScope:
     """The variables of a stage, changed by its ENV and ARG instructions as they come."""
 
     def __init__(self, globals: GlobalScope, image_env: Iterable[str] = (), parent: StageScope | None = None) -> None:
-        """``image_env`` is the base image's ``NAME=value`` list; with ``parent`` (``FROM stage``) it is not looked at."""
+        """``image_env`` is the base image's ``NAME=value`` list; not looked at with a ``parent`` (``FROM stage``)."""
         self.globals = globals
         self.env: dict[str, str] = dict(parent.env) if parent else dict(_split_env(entry) for entry in image_env)
         """What instructions see and RUN gets: the image's, ENV's and ARG's."""

@@ -36,7 +36,7 @@ Values = dict[str, list[str]]
 
 
 def read_flags(keyword: str, flags: list[str]) -> Values:
-    """The flags that are given: name to values; a boolean's value is "true" or "false". InstructionError if one is bad."""
+    """The given flags: name to values; a boolean's value is "true" or "false". InstructionError if one is bad."""
     known = FLAGS.get(keyword.lower(), {})
     values: Values = {}
     for flag in flags:

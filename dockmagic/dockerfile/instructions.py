@@ -13,6 +13,7 @@ from dockmagic.dockerfile.golang import parse_duration, quote
 from dockmagic.dockerfile.heredoc import chomp, find_heredoc
 from dockmagic.dockerfile.mounts import NETWORKS, SECURITY, check_device, read_mount
 from dockmagic.dockerfile.parser import parse
+from dockmagic.dockerfile.source import Range
 from dockmagic.dockerfile.suggest import with_suggestion
 from dockmagic.dockerfile.tree import Dockerfile, Node
 
@@ -114,7 +115,7 @@ def _boolean(flags: Values, name: str) -> bool | None:
     return flags[name][0] == "true" if name in flags else None
 
 
-def _base(node: Node) -> tuple[str, str, c.Range, Node]:
+def _base(node: Node) -> tuple[str, str, Range, Node]:
     return node.keyword, node.original.strip(), node.range, node
 
 
@@ -186,33 +187,37 @@ def _sources(node: Node, keyword: str) -> tuple[tuple[str, ...], tuple[c.InlineF
     return tuple(paths), tuple(contents), destination
 
 
-def _transfer(node: Node, keyword: str) -> tuple[tuple[object, ...], Values]:
-    """What COPY and ADD share, in the order of their fields, and all flags."""
+def _transfer_flags(node: Node, keyword: str) -> Values:
     if len(node.args) < 2:
         raise InstructionError(
             f"{keyword} requires at least two arguments, but only one was provided. Destination could not be determined"
         )
-    flags = _flags(node)
-    common = (
-        *_sources(node, keyword),
-        _text(flags, "chown"),
-        _text(flags, "chmod"),
-        bool(_boolean(flags, "link")),
-        tuple(flags.get("exclude", ())),
-    )
-    return common, flags
+    return _flags(node)
 
 
 def _copy(node: Node) -> c.Copy:
-    common, flags = _transfer(node, "COPY")
-    return c.Copy(*_base(node), *common, _text(flags, "from"), bool(_boolean(flags, "parents")))  # type: ignore[arg-type]
+    flags = _transfer_flags(node, "COPY")
+    return c.Copy(
+        *_base(node),
+        *_sources(node, "COPY"),
+        chown=_text(flags, "chown"),
+        chmod=_text(flags, "chmod"),
+        link=_boolean(flags, "link") or False,
+        exclude=tuple(flags.get("exclude", ())),
+        from_=_text(flags, "from"),
+        parents=_boolean(flags, "parents") or False,
+    )
 
 
 def _add(node: Node) -> c.Add:
-    common, flags = _transfer(node, "ADD")
+    flags = _transfer_flags(node, "ADD")
     return c.Add(
         *_base(node),
-        *common,  # type: ignore[arg-type]
+        *_sources(node, "ADD"),
+        chown=_text(flags, "chown"),
+        chmod=_text(flags, "chmod"),
+        link=_boolean(flags, "link") or False,
+        exclude=tuple(flags.get("exclude", ())),
         keep_git_dir=_boolean(flags, "keep-git-dir"),
         checksum=_text(flags, "checksum"),
         unpack=_boolean(flags, "unpack"),

@@ -168,9 +168,8 @@ class _Parser:
             node.end_line = self.index
             node.end_column = len(self.lines[self.index - 1].rstrip("\r\n"))
             if not terminated:
-                error = ParseError("unterminated heredoc", node.range)
-                node.error = error
-                self._fail(error)
+                node.error = ParseError("unterminated heredoc", node.range)
+                self._fail(node.error)
                 return
 
     def _body(self, heredoc: Heredoc) -> bool:

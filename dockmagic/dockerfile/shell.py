@@ -35,8 +35,9 @@ class Expansion:
 class Lexer:
     """How words are read.
 
-    ``escape`` is the escape token of the file. ``raw_quotes`` and ``raw_escapes`` keep quotes and escapes in the result;
-    ``skip_quotes`` takes quotes as plain characters; ``skip_unset`` leaves references to unset names as they are.
+    ``escape`` is the escape token of the file. ``raw_quotes`` and ``raw_escapes`` keep quotes and escapes in the
+    result; ``skip_quotes`` takes quotes as plain characters; ``skip_unset`` leaves references to unset names as they
+    are.
     """
 
     escape: str = "\\"
@@ -72,10 +73,10 @@ def expand_word(word: str, env: Mapping[str, str], escape: str = "\\") -> str:
 
 @dataclass(slots=True)
 class _Words:
-    """Collects words: a space ends one, unless it came from quotes."""
+    """Collects words: a space ends one, unless it came from quotes. ``parts`` is the word begun."""
 
+    parts: list[str]
     words: list[str] = field(default_factory=list)
-    parts: list[str] = field(default_factory=list)
 
     def add(self, text: str) -> None:
         for char in text:
@@ -98,7 +99,7 @@ class _Words:
 class _Reader:
     """A position in one word."""
 
-    __slots__ = ("env", "lexer", "matched", "position", "raw_escapes", "source", "unmatched")
+    __slots__ = ("env", "lexer", "matched", "parts", "position", "raw_escapes", "source", "unmatched")
 
     def __init__(self, lexer: Lexer, source: str, env: Mapping[str, str]) -> None:
         self.lexer = lexer
@@ -106,6 +107,7 @@ class _Reader:
         self.env = env
         self.position = 0
         self.raw_escapes = lexer.raw_escapes
+        self.parts: list[str] = []
         self.matched: dict[str, None] = {}
         self.unmatched: dict[str, None] = {}
 
@@ -129,7 +131,10 @@ class _Reader:
     def _until(self, stop: str | None) -> tuple[str, list[str]]:
         lexer = self.lexer
         result: list[str] = []
-        words = _Words()
+        # BuildKit keeps one buffer for the word begun, at every depth: the argument of ``a${NAME:-b}c`` empties it, and
+        # of that word ``bc`` remains (as EXPOSE sees it; the result, which all others use, is whole).
+        self.parts.clear()
+        words = _Words(self.parts)
         while char := self.peek():
             if char == stop:
                 self.position += 1
@@ -246,9 +251,10 @@ class _Reader:
             operator = self.next()
             modifier += operator or _END
         unsupported = ExpansionError(f"unsupported modifier ({modifier or _END}) in substitution")
-        if (not empty_is_unset and (not operator or operator not in "+-?#%")) or operator in {"#", "%"} & {modifier[1:]}:
+        is_pattern = operator in {"#", "%"}
+        if is_pattern if empty_is_unset else operator not in {"+", "-", "?", "#", "%"}:
             raise unsupported
-        word = self.argument("}", operator in {"#", "%"}, "syntax error: missing '}'")
+        word = self.argument("}", is_pattern, "syntax error: missing '}'")
         value = self.get(name)
         if value is None and self.lexer.skip_unset:
             return f"${{{name}{modifier}{word}}}"
@@ -262,7 +268,7 @@ class _Reader:
                 state = "unset" if value is None else "empty"
                 raise ExpansionError(f"{name}: {word or f'is not allowed to be {state}'}")
             return value or ""
-        if operator not in {"#", "%"}:
+        if not is_pattern:
             # Only after a colon: BuildKit has read the rest and looked up the name by now.
             raise unsupported
         longest = word.startswith(operator)

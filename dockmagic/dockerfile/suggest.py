@@ -1,4 +1,4 @@
-""""Did you mean": the nearest of some names by edit distance."""
+"""The nearest of some names by edit distance, for "did you mean"."""
 
 from __future__ import annotations
 

@@ -42,8 +42,8 @@ class ParserWarning:
 class Node:
     """One instruction.
 
-    ``args`` are the arguments as BuildKit's parser splits them: ENV and LABEL give key, value and separator (``=`` or "")
-    in turns. ``child`` is the instruction inside an ONBUILD. tokens.py finds the place of each argument.
+    ``args`` are the arguments as BuildKit's parser splits them: ENV and LABEL give key, value and separator (``=`` or
+    "") in turns. ``child`` is the instruction inside an ONBUILD. tokens.py finds the place of each argument.
     """
 
     keyword: str
