@@ -1,0 +1,152 @@
+"""The Engine API through docker-py's session: paths and JSON in, JSON out, docker's errors.
+
+docker-py carries the connection (unix socket, TCP, TLS, ssh, npipe), the API version and the credentials; commands
+speak the API's own words, for every flag of docker's is a field of it. The reference is moby's API documentation.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from dockmagic import client as engines
+from dockmagic.commands.errors import CommandError, EngineError
+from dockmagic.commands.hijack import Hijacked
+
+if TYPE_CHECKING:
+    import docker
+    import requests
+
+Body = bytes | BinaryIO | Iterable[bytes]
+
+
+class Engine:
+    """An engine that answers at ``url``."""
+
+    def __init__(self, client: docker.DockerClient, url: str) -> None:
+        self.client = client
+        self.url = url
+        self._api = client.api
+
+    def close(self) -> None:
+        self.client.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json_body: Any = None,
+        data: Body | None = None,
+        headers: dict[str, str] | None = None,
+        stream: bool = False,
+        **params: Any,
+    ) -> requests.Response:
+        """One request; parameters that are None are left out, lists and maps are sent as JSON.
+
+        Raises EngineError with the engine's message, CommandError when the engine does not answer.
+        """
+        import requests
+
+        query = {k.rstrip("_"): _parameter(v) for k, v in params.items() if v is not None}
+        if json_body is not None:
+            data = json.dumps(json_body).encode()
+            headers = {"Content-Type": "application/json", **(headers or {})}
+        url = f"{self._api.base_url}/v{self._api.api_version}{path}"
+        try:
+            response = self._api.request(
+                method, url, params=query, data=data, headers=headers, stream=stream, timeout=None
+            )
+        except requests.exceptions.RequestException as error:
+            raise self._gone(error) from error
+        if response.status_code >= 400:
+            raise _error(response)
+        result: requests.Response = response
+        return result
+
+    def get(self, path: str, **params: Any) -> Any:
+        return _decoded(self.request("GET", path, **params))
+
+    def post(self, path: str, json_body: Any = None, **params: Any) -> Any:
+        return _decoded(self.request("POST", path, json_body=json_body, **params))
+
+    def delete(self, path: str, **params: Any) -> Any:
+        return _decoded(self.request("DELETE", path, **params))
+
+    def messages(self, method: str, path: str, **kwargs: Any) -> Iterator[dict[str, Any]]:
+        """The JSON messages of a stream, as they come; closing the iterator ends the request."""
+        response = self.request(method, path, stream=True, **kwargs)
+        with contextlib.closing(response):
+            rest = b""
+            for chunk in self._chunks(response):
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    if line.strip():
+                        yield json.loads(line)
+            if rest.strip():
+                yield json.loads(rest)
+
+    def download(self, path: str, **params: Any) -> Iterator[bytes]:
+        """The bytes of an answer, as they come."""
+        response = self.request("GET", path, stream=True, **params)
+        with contextlib.closing(response):
+            yield from self._chunks(response)
+
+    def _chunks(self, response: requests.Response) -> Iterator[bytes]:
+        import requests
+
+        try:
+            yield from response.iter_content(chunk_size=None)
+        except (requests.exceptions.RequestException, OSError) as error:
+            raise self._gone(error) from error
+
+    def hijack(self, path: str, json_body: Any = None, **params: Any) -> Hijacked:
+        """A connection turned into a raw stream both ways: attach and exec start."""
+        headers = {"Connection": "Upgrade", "Upgrade": "tcp"}
+        response = self.request("POST", path, json_body=json_body, headers=headers, stream=True, **params)
+        return Hijacked(response)
+
+    def version(self) -> dict[str, Any]:
+        """``GET /version``, asked once."""
+        known: dict[str, Any] | None = getattr(self, "_version", None)
+        if known is None:
+            known = self._version = self.get("/version")
+        return known
+
+    def builder_version(self) -> str:
+        """What /_ping offers: "2" for BuildKit's progress, "1" for the classic builder."""
+        response = self.request("GET", "/_ping")
+        return str(response.headers.get("Builder-Version", "1"))
+
+    def _gone(self, error: Exception) -> CommandError:
+        text = str(error)
+        if "Connection aborted" in text or "FileNotFoundError" in text or "refused" in text:
+            return CommandError(engines.unreachable(self.url))
+        return CommandError(f"error during connect: {text}")
+
+
+def _parameter(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, dict):
+        return json.dumps(value)
+    return value
+
+
+def _decoded(response: requests.Response) -> Any:
+    if not response.content:
+        return None
+    try:
+        return response.json()
+    except ValueError:
+        return response.text
+
+
+def _error(response: requests.Response) -> EngineError:
+    try:
+        message = response.json()["message"]
+    except (ValueError, KeyError, TypeError):
+        message = response.text.strip() or f"{response.status_code} {response.reason}"
+    return EngineError(response.status_code, str(message).rstrip("\n"))

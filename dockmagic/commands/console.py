@@ -1,0 +1,105 @@
+"""Where a command writes and reads: a terminal, a notebook's cell, or a buffer in a test."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    from dockmagic.views.view import View
+
+
+class Live(Protocol):
+    """One place that is written anew while something goes on."""
+
+    def update(self, view: View) -> None: ...
+
+    def close(self, view: View | None) -> None:
+        """Leave ``view`` there for good (None: nothing)."""
+        ...
+
+
+class Console(Protocol):
+    """The face's side of a command."""
+
+    stdin: BinaryIO | None
+    """What ``-i`` reads; None when there is nothing to read."""
+
+    @property
+    def terminal(self) -> bool:
+        """Whether a person sits at a terminal that can be given to a container."""
+        ...
+
+    @property
+    def confirms(self) -> bool:
+        """Whether a question can be asked."""
+        ...
+
+    def out(self, data: bytes) -> None:
+        """Standard output, at once."""
+        ...
+
+    def err(self, data: bytes) -> None:
+        """Standard error, at once."""
+        ...
+
+    def note(self, line: str) -> None:
+        """A line of docker's own about what it does: "Unable to find image …"."""
+        ...
+
+    def ask(self, question: str, secret: bool = False) -> str:
+        """An answer of the user's; secret answers are not shown."""
+        ...
+
+    def live(self) -> Live: ...
+
+
+class Silent:
+    """A live place that shows nothing."""
+
+    def update(self, view: View) -> None:
+        pass
+
+    def close(self, view: View | None) -> None:
+        pass
+
+
+class Buffer:
+    """A console that keeps what is written: for tests, and for commands inside commands."""
+
+    terminal = False
+    confirms = False
+
+    def __init__(self, stdin: bytes | None = None) -> None:
+        self.stdin: BinaryIO | None = None if stdin is None else io.BytesIO(stdin)
+        self.stdout = b""
+        self.stderr = b""
+        self.notes: list[str] = []
+        self.shown: list[View] = []
+
+    def out(self, data: bytes) -> None:
+        self.stdout += data
+
+    def err(self, data: bytes) -> None:
+        self.stderr += data
+
+    def note(self, line: str) -> None:
+        self.notes.append(line)
+
+    def ask(self, question: str, secret: bool = False) -> str:
+        return ""
+
+    def live(self) -> Live:
+        return _Kept(self.shown)
+
+
+class _Kept:
+    def __init__(self, shown: list[View]) -> None:
+        self._shown = shown
+
+    def update(self, view: View) -> None:
+        pass
+
+    def close(self, view: View | None) -> None:
+        if view is not None:
+            self._shown.append(view)

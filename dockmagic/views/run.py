@@ -1,0 +1,55 @@
+"""What a container's command left: its output and its exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from dockmagic.views.view import View, clean, render
+
+
+class RunResult(View):
+    """``r = %docker run …``: ``.stdout``, ``.stderr``, ``.exit_code``, ``.lines``, ``.json()``; iterates over lines."""
+
+    def __init__(self, stdout: bytes, stderr: bytes, exit_code: int, container: str = "") -> None:
+        self.stdout_bytes = stdout
+        self.stderr_bytes = stderr
+        self.exit_code = exit_code
+        self.container = container
+        """the container's id (it may be gone: --rm)"""
+
+    @property
+    def stdout(self) -> str:
+        return self.stdout_bytes.decode("utf-8", "replace")
+
+    @property
+    def stderr(self) -> str:
+        return self.stderr_bytes.decode("utf-8", "replace")
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of stdout."""
+        return self.stdout.splitlines()
+
+    def json(self) -> Any:
+        """stdout as JSON; one value, or a list when each line is one. Raises ValueError when it is neither."""
+        try:
+            return json.loads(self.stdout)
+        except ValueError:
+            return [json.loads(line) for line in self.lines if line.strip()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.lines)
+
+    def text(self) -> str:
+        said = self.stdout.rstrip("\n")
+        parts = [clean(said.replace("\r\n", "\n"))] if said else []
+        if self.stderr.strip():
+            parts.append("stderr:\n" + clean(self.stderr.rstrip("\n").replace("\r\n", "\n")))
+        if self.exit_code:
+            parts.append(f"exit code: {self.exit_code}")
+        return "\n".join(parts)
+
+    def html(self) -> str:
+        return render("text.html", content=self.text())

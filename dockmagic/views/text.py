@@ -1,0 +1,53 @@
+"""Plain text: help, an id, a message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dockmagic.views.view import View, clean, render
+
+
+class Text(View):
+    """Text as docker prints it. It is also a string's worth of lines: iterate it, or take ``.lines``."""
+
+    def __init__(self, content: str) -> None:
+        self.content = content
+
+    @property
+    def lines(self) -> list[str]:
+        return self.content.splitlines()
+
+    def text(self) -> str:
+        return clean(self.content)
+
+    def html(self) -> str:
+        return render("text.html", content=self.content)
+
+    def __eq__(self, other: object) -> bool:
+        return str(self) == str(other) if isinstance(other, str | Text) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.content)
+
+
+class Json(View):
+    """Values of the API (docker inspect): shown as JSON, and as Python values by index, iteration and ``.value``."""
+
+    def __init__(self, value: Any, content: str) -> None:
+        self.value = value
+        self.content = content
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.value[key]
+
+    def __iter__(self) -> Any:
+        return iter(self.value)
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def text(self) -> str:
+        return clean(self.content)
+
+    def html(self) -> str:
+        return render("text.html", content=self.content)
