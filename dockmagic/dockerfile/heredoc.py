@@ -18,7 +18,7 @@ _QUOTED = Lexer(raw_quotes=True, skip_unset=True)
 def parse_heredoc(word: str) -> Heredoc | None:
     """The heredoc that a word announces, or None. ExpansionError if its name has an open quote.
 
-    Whether the name is quoted, so that the body is not expanded, shows in reading it twice, with its quotes and without.
+    Whether the name is quoted, so that the body is not expanded, shows in reading it with its quotes and without.
     """
     match = _WORD.fullmatch(word)
     if match is None or not match.group(3):

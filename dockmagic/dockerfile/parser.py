@@ -112,26 +112,26 @@ class _Parser:
 
     def _instruction(self, line: str, indent: int) -> None:
         start = self.index
-        original, pieces, end_column = self._join(line, indent)
+        original, pieces, end_column, unfinished = self._join(line, indent)
         comments, self.comments = self.comments, []
         try:
             node = _node(original, self.tree.escape, comments, start, pieces)
         except DockerfileError as error:
             self._fail(error.at(Range(Position(start, indent), Position(self.index, end_column))))
             node = _broken(original, comments, start, pieces, error)
-        node.end_line, node.end_column = self.index, end_column
+        node.end_line, node.end_column, node.unfinished = self.index, end_column, unfinished
         self.tree.nodes.append(node)
         if "<<" in original and _may_have_heredocs(node):
             self._heredocs(node)
 
-    def _join(self, line: str, indent: int) -> tuple[str, list[tuple[int, int, int]], int]:
-        """The whole instruction on one line, where its pieces come from, and the last column."""
+    def _join(self, line: str, indent: int) -> tuple[str, list[tuple[int, int, int]], int, bool]:
+        """The whole instruction on one line, where its pieces come from, the last column, and if it is unfinished."""
         escape, lines, count = self.tree.escape, self.lines, len(self.lines)
         pieces = [(0, self.index, indent)]
         end_column = indent + len(line)
         line, continues = _continuation(line, escape)
         if not continues:
-            return line, pieces, end_column
+            return line, pieces, end_column, False
         parts = [line]
         length = len(line)
         empty = False
@@ -153,7 +153,7 @@ class _Parser:
         if empty:
             message = f"Empty continuation line found in: {original}"
             self.tree.warnings.append(ParserWarning("NoEmptyContinuation", message, self.index))
-        return original, pieces, end_column
+        return original, pieces, end_column, continues
 
     def _heredocs(self, node: Node) -> None:
         try:

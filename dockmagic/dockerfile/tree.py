@@ -63,6 +63,8 @@ class Node:
     pieces: list[tuple[int, int, int]] = field(default_factory=list, repr=False, compare=False)
     """Where ``original`` comes from: (offset in it, line, column) of each line's part."""
     end_column: int = field(default=0, repr=False, compare=False)
+    unfinished: bool = False
+    """Its last line asks for another one, but the file ends."""
 
     @property
     def range(self) -> Range:
