@@ -90,12 +90,8 @@ def human(seconds: float) -> str:
     hours = int(seconds / 3600 + 0.5)
     if hours == 1:
         return "About an hour"
-    for limit, size, word in (
-        (48, 1, "hours"),
-        (24 * 7 * 2, 24, "days"),
-        (24 * 30 * 2, 24 * 7, "weeks"),
-        (24 * 365 * 2, 24 * 30, "months"),
-    ):
+    spans = ((48, 1, "hours"), (24 * 7 * 2, 24, "days"), (24 * 30 * 2, 24 * 7, "weeks"), (24 * 365 * 2, 720, "months"))
+    for limit, size, word in spans:
         if hours < limit:
             return f"{hours // size} {word}"
     return f"{int(seconds / 3600) // 24 // 365} years"

@@ -56,16 +56,20 @@ class Router:
         return any(pattern.fullmatch(path) for pattern, _ in candidates)
 
     def _check(self, version: tuple[int, int]) -> None:
-        text = "%d.%d" % version
+        text = _dotted(version)
         if version < self._oldest:
             raise InvalidParameter(
-                f"client version {text} is too old. Minimum supported API version is {'%d.%d' % self._oldest}, "
+                f"client version {text} is too old. Minimum supported API version is {_dotted(self._oldest)}, "
                 "please upgrade your client to a newer version"
             )
         if version > self._newest:
             raise InvalidParameter(
-                f"client version {text} is too new. Maximum supported API version is {'%d.%d' % self._newest}"
+                f"client version {text} is too new. Maximum supported API version is {_dotted(self._newest)}"
             )
+
+
+def _dotted(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"
 
 
 def _pattern(path: str) -> re.Pattern[str]:

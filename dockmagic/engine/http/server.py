@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 
 from dockmagic.engine.http.request import Hangup, Request, read_request
-from dockmagic.engine.http.response import Answer, Hijack, JsonMessages, Response, Stream, encode_json
+from dockmagic.engine.http.response import Hijack, JsonMessages, Response, Stream, encode_json
 from dockmagic.engine.http.router import Router
 from dockmagic.engine.http.wire import BadRequest, ClientGone, Wire
 from dockmagic.errors import DockmagicError

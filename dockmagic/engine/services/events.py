@@ -12,7 +12,7 @@ from typing import Any
 from dockmagic.engine.filters import Filters, check, labels_match
 
 _KEPT = 256  # moby, daemon/events/events.go: eventsLimit
-_TYPES = (
+_TYPES: tuple[str, ...] = (
     "builder",
     "config",
     "container",
@@ -23,11 +23,9 @@ _TYPES = (
     "plugin",
     "secret",
     "service",
-    "volume",
 )
-_FILTERS = {"container", "event", "image", "label", "network", "node", "scope", "type", "volume", "daemon", "plugin"} | {
-    "service", "secret", "config", "builder"
-}  # fmt: skip
+_TYPES += ("volume",)
+_FILTERS = {*_TYPES, "event", "label", "scope", "type"}
 Event = dict[str, Any]
 
 

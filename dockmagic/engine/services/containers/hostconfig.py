@@ -1,0 +1,211 @@
+"""A create request's HostConfig: defaults, checks with moby's words, in the API's shape."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from dockmagic.engine.services.containers.config import go_kind
+from dockmagic.errors import InvalidParameter
+from dockmagic.runtime.spec import MASKED_PATHS, READONLY_PATHS
+
+DEFAULTS: dict[str, Any] = {
+    "Binds": None, "ContainerIDFile": "", "LogConfig": {"Type": "json-file", "Config": {}}, "NetworkMode": "default",
+    "PortBindings": {}, "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0}, "AutoRemove": False,
+    "VolumeDriver": "", "VolumesFrom": None, "ConsoleSize": [0, 0], "Annotations": None, "CapAdd": None,
+    "CapDrop": None, "CgroupnsMode": "private", "Dns": [], "DnsOptions": [], "DnsSearch": [], "ExtraHosts": None,
+    "GroupAdd": None, "IpcMode": "private", "Cgroup": "", "Links": None, "OomScoreAdj": 0, "PidMode": "",
+    "Privileged": False, "PublishAllPorts": False, "ReadonlyRootfs": False, "SecurityOpt": None, "StorageOpt": None,
+    "Tmpfs": None, "UTSMode": "", "UsernsMode": "", "ShmSize": 67108864, "Sysctls": None, "Runtime": "dockmagic",
+    "Isolation": "", "CpuShares": 0, "Memory": 0, "NanoCpus": 0, "CgroupParent": "", "BlkioWeight": 0,
+    "BlkioWeightDevice": [], "BlkioDeviceReadBps": [], "BlkioDeviceWriteBps": [], "BlkioDeviceReadIOps": [],
+    "BlkioDeviceWriteIOps": [], "CpuPeriod": 0, "CpuQuota": 0, "CpuRealtimePeriod": 0, "CpuRealtimeRuntime": 0,
+    "CpusetCpus": "", "CpusetMems": "", "Devices": [], "DeviceCgroupRules": None, "DeviceRequests": None,
+    "MemoryReservation": 0, "MemorySwap": 0, "MemorySwappiness": None, "OomKillDisable": None, "PidsLimit": None,
+    "Ulimits": [], "CpuCount": 0, "CpuPercent": 0, "IOMaximumIOps": 0, "IOMaximumBandwidth": 0, "Mounts": None,
+    "Init": None, "MaskedPaths": None, "ReadonlyPaths": None,
+}  # fmt: skip
+_OPTIONAL = {"Annotations", "StorageOpt", "Tmpfs", "Sysctls", "Mounts", "Init"}
+_NULLABLE = {
+    "Init": bool, "MemorySwappiness": int, "OomKillDisable": bool, "PidsLimit": int, "Tmpfs": dict, "Sysctls": dict,
+    "StorageOpt": dict, "Annotations": dict,
+}  # fmt: skip
+_LOG_DRIVERS = {"json-file", "local", "none"}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
+_MINIMUM_MEMORY = 6 * 1024 * 1024  # moby, daemon/daemon_unix.go: linuxMinMemory
+
+
+def completed(asked: Mapping[str, Any] | None) -> tuple[dict[str, Any], list[str]]:
+    """The whole HostConfig and the warnings that go with it. Raises InvalidParameter."""
+    config = copy.deepcopy(DEFAULTS)
+    for name, value in (asked or {}).items():
+        if name in config and value is not None:
+            config[name] = _typed(name, value)
+    for name, default in (("NetworkMode", "default"), ("IpcMode", "private"), ("CgroupnsMode", "private")):
+        config[name] = config[name] or default
+    config["Runtime"] = config["Runtime"] or "dockmagic"
+    config["ShmSize"] = config["ShmSize"] or DEFAULTS["ShmSize"]
+    if config["ShmSize"] < 0:
+        raise InvalidParameter("SHM size can not be less than 0")
+    if config["Privileged"]:
+        config["MaskedPaths"], config["ReadonlyPaths"] = [], []
+    for name, paths in (("MaskedPaths", MASKED_PATHS), ("ReadonlyPaths", READONLY_PATHS)):
+        if config[name] is None:
+            config[name] = list(paths)
+    warnings: list[str] = []
+    _check_restart(config)
+    _check_log(config)
+    _check_resources(config, warnings)
+    _check_namespaces(config)
+    _check_security(config)
+    _check_ports(config, warnings)
+    return config, warnings
+
+
+def shape(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The HostConfig as answers show it."""
+    return {name: value for name, value in config.items() if value is not None or name not in _OPTIONAL}
+
+
+def log_limits(log: Mapping[str, Any]) -> tuple[int, int]:
+    """(bytes, files) of a json-file log; 0 bytes: no rotation."""
+    options = log.get("Config") or {}
+    size = parse_size(options["max-size"]) if options.get("max-size") else 0
+    return size, int(options.get("max-file") or 1)
+
+
+def parse_size(text: str) -> int:
+    """Bytes of ``10m``, ``1GB``, ``512``. Raises InvalidParameter."""
+    match = _SIZE.fullmatch(text.strip())
+    if not match:
+        raise InvalidParameter(f"invalid size: '{text}'")
+    return int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
+
+
+def _typed(name: str, value: Any) -> Any:
+    default: Any = DEFAULTS[name]
+    wanted = _NULLABLE.get(name) or (list if default is None else type(default))
+    if name == "PortBindings" and not isinstance(value, dict):
+        wanted = dict
+    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
+        raise InvalidParameter(
+            f"invalid JSON: json: cannot unmarshal {go_kind(value)} into Go struct field HostConfig.{name}"
+        )
+    return {**default, **value} if name in {"LogConfig", "RestartPolicy"} else value
+
+
+def _check_restart(config: dict[str, Any]) -> None:
+    policy = config["RestartPolicy"]
+    policy["Name"] = policy["Name"] or "no"
+    count = policy.get("MaximumRetryCount") or 0
+    if policy["Name"] not in {"no", "always", "unless-stopped", "on-failure"}:
+        raise InvalidParameter(
+            f"invalid restart policy: unknown policy '{policy['Name']}'; use one of 'no', 'always', 'on-failure', or "
+            "'unless-stopped'"
+        )
+    if count and policy["Name"] != "on-failure":
+        raise InvalidParameter(
+            f"invalid restart policy: maximum retry count can only be used with 'on-failure'"
+            f"{' and cannot be negative' if count < 0 else ''}"
+        )
+    if count < 0:
+        raise InvalidParameter("invalid restart policy: maximum retry count cannot be negative")
+    if config["AutoRemove"] and policy["Name"] != "no":
+        raise InvalidParameter("can't create 'AutoRemove' container with restart policy")
+
+
+def _check_log(config: dict[str, Any]) -> None:
+    log = config["LogConfig"]
+    log["Type"] = log["Type"] or "json-file"
+    log["Config"] = log["Config"] or {}
+    if log["Type"] not in _LOG_DRIVERS:
+        raise InvalidParameter(f"logger: no log driver named '{log['Type']}' is registered")
+    if log["Type"] == "none":
+        return
+    known = {"max-file", "max-size", "compress", "labels", "labels-regex", "env", "env-regex", "tag", "mode"}
+    for name in log["Config"]:
+        if name not in known | {"max-buffer-size"}:
+            raise InvalidParameter(f"unknown log opt '{name}' for {log['Type']} log driver")
+    log_limits(log)
+
+
+def _check_resources(config: dict[str, Any], warnings: list[str]) -> None:
+    memory, swap = config["Memory"], config["MemorySwap"]
+    if 0 < memory < _MINIMUM_MEMORY or memory < 0:
+        raise InvalidParameter("Minimum memory limit allowed is 6MB")
+    if memory and swap > 0 and swap < memory:
+        raise InvalidParameter("Minimum memoryswap limit should be larger than memory limit, see usage")
+    if not memory and swap > 0:
+        raise InvalidParameter("You should always set the Memory limit when using Memoryswap limit, see usage")
+    if memory and not swap:
+        config["MemorySwap"] = memory * 2
+    if config["MemoryReservation"] and memory and memory < config["MemoryReservation"]:
+        raise InvalidParameter("Minimum memory limit can not be less than memory reservation limit, see usage")
+    if config["NanoCpus"] and (config["CpuPeriod"] or config["CpuQuota"]):
+        other = "CPU Period" if config["CpuPeriod"] else "CPU Quota"
+        raise InvalidParameter(f"Conflicting options: Nano CPUs and {other} cannot both be set.")
+    cpus = os.cpu_count() or 1
+    if config["NanoCpus"] < 0 or config["NanoCpus"] > cpus * 10**9:
+        raise InvalidParameter(f"Range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available")
+    if config["PidsLimit"] is not None and config["PidsLimit"] < -1:
+        raise InvalidParameter("Invalid PIDs limit")
+    if config["OomKillDisable"] and not memory:
+        warnings.append(
+            "OOM killer is disabled for the container, but no memory limit is set, this can result in the system "
+            "running out of resources."
+        )
+    for limit in config["Ulimits"]:
+        if limit.get("Soft", 0) > limit.get("Hard", 0) >= 0:
+            raise InvalidParameter(
+                f"ulimit soft limit must be less than or equal to hard limit: {limit['Soft']} > {limit['Hard']}"
+            )
+
+
+def _check_namespaces(config: dict[str, Any]) -> None:
+    ipc = config["IpcMode"]
+    if ipc not in {"private", "shareable", "host", "none"} and not re.fullmatch(r"container:.+", ipc):
+        raise InvalidParameter(f"invalid IPC mode: {ipc}")
+    if config["PidMode"] not in {"", "host"} and not re.fullmatch(r"container:.+", config["PidMode"]):
+        raise InvalidParameter(f"invalid PID mode: {config['PidMode']}")
+    if config["UTSMode"] not in {"", "host"}:
+        raise InvalidParameter(f"invalid UTS mode: {config['UTSMode']}")
+    if config["UsernsMode"] not in {"", "host"}:
+        raise InvalidParameter(f"invalid user namespace mode: {config['UsernsMode']}")
+    if config["CgroupnsMode"] not in {"private", "host"}:
+        raise InvalidParameter(f"invalid cgroup namespace mode: {config['CgroupnsMode']}")
+    if config["Runtime"] not in {"dockmagic", "runc", "io.containerd.runc.v2"}:
+        raise InvalidParameter(f"unknown or invalid runtime name: {config['Runtime']}")
+    for host in config["ExtraHosts"] or ():
+        if ":" not in host and "=" not in host:
+            raise InvalidParameter(f'bad format for add-host: "{host}"')
+
+
+def _check_security(config: dict[str, Any]) -> None:
+    from dockmagic.engine.services.containers.capabilities import checked
+
+    for name in ("CapAdd", "CapDrop"):
+        config[name] = checked(config[name], name) if config[name] else config[name]
+    for option in config["SecurityOpt"] or ():
+        if option == "no-new-privileges":
+            continue
+        name, _, value = option.replace("=", ":", 1).partition(":")
+        if not value:
+            raise InvalidParameter(f'invalid --security-opt 1: "{option}"')
+        if name not in {"label", "apparmor", "seccomp", "no-new-privileges", "systempaths", "writable-cgroups"}:
+            raise InvalidParameter(f'invalid --security-opt 2: "{option}"')
+
+
+def _check_ports(config: dict[str, Any], warnings: list[str]) -> None:
+    for port, bindings in (config["PortBindings"] or {}).items():
+        number, _, protocol = port.partition("/")
+        if not number.isdecimal() or not 0 < int(number) < 65536 or protocol not in {"", "tcp", "udp", "sctp"}:
+            raise InvalidParameter(f'invalid port specification: "{port}"')
+        for binding in bindings or ():
+            low, _, high = str(binding.get("HostPort") or "0").partition("-")
+            if not low.isdecimal() or (high and not high.isdecimal()):
+                raise InvalidParameter(f'invalid port specification: "{binding.get("HostPort")}"')
+    if config["NetworkMode"] == "host" and (config["PortBindings"] or config["PublishAllPorts"]):
+        warnings.append("Published ports are discarded when using host network mode")

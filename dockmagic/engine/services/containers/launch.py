@@ -1,0 +1,63 @@
+"""From a record to a prepared process: the root, the files, the network, the Spec."""
+
+from __future__ import annotations
+
+from dockmagic.engine.services.containers import files
+from dockmagic.engine.services.containers.record import Container
+from dockmagic.engine.services.containers.specs import SpecMaker, shim_folder
+from dockmagic.engine.services.networks import Networks
+from dockmagic.errors import DockmagicError
+from dockmagic.images.protocols import Snapshots
+from dockmagic.runtime.protocols import Process, Runtime, StartError
+from dockmagic.runtime.spec import Exit
+
+
+class Launcher:
+    """Prepares processes for containers and takes back what they were given."""
+
+    def __init__(self, runtime: Runtime, snapshots: Snapshots, networks: Networks, specs: SpecMaker) -> None:
+        self._runtime = runtime
+        self._snapshots = snapshots
+        self._networks = networks
+        self._specs = specs
+
+    def mount(self, container: Container) -> str:
+        """The container's root as a path, mounted if it was not."""
+        with container.lock:
+            if container.rootfs is None:
+                snapshot = self._snapshots.mount(container.id)
+                container.rootfs, container.copy_on_write = snapshot.path, snapshot.copy_on_write
+            return str(container.rootfs)
+
+    def prepare(self, container: Container) -> Process:
+        """Everything before the process starts. Under the container's lock."""
+        self.mount(container)
+        container.folder.mkdir(parents=True, exist_ok=True)
+        network = self._networks.enter(container)
+        try:
+            names = self._networks.names_for(container)
+            files.write(container, names.own, names.others, resolver=names.resolver)
+            return self._runtime.prepare(self._specs.make(container, network), shim_folder(container))
+        except DockmagicError:
+            self._networks.leave(container)
+            raise
+
+    def release(self, container: Container) -> None:
+        """The process has ended."""
+        self._networks.leave(container)
+
+    def find(self, container: Container) -> Process | Exit | None:
+        """The process of a container that ran when the last engine ended."""
+        self.mount(container)
+        return self._runtime.find(shim_folder(container))
+
+
+def failure(error: StartError) -> StartError:
+    """The runtime's error in the words of dockerd 28."""
+    wrapped = StartError(
+        "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: "
+        f"unable to start container process: {error}: unknown",
+        error.code,
+    )
+    wrapped.status = 400 if error.code in {126, 127} else 500
+    return wrapped
