@@ -1,0 +1,137 @@
+"""The namespaces tiers as a shim sees them: launch and execute fork, hand over, and hear how it went."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from typing import NoReturn
+
+from dockmagic.runtime import libc, messages
+from dockmagic.runtime.namespaces import command
+from dockmagic.runtime.namespaces.container import Ground, become_container
+from dockmagic.runtime.namespaces.execute import become_exec, open_namespaces
+from dockmagic.runtime.protocols import Capability, StartError
+from dockmagic.runtime.spec import Spec
+
+
+class Child:
+    """The protocols' Launched: the container's first process (or an exec's), a child of this shim."""
+
+    def __init__(self, pid: int, console: int, *, whole_tree: bool) -> None:
+        self.pid = pid
+        self.console = console
+        """The near side of its terminal, or -1."""
+        self.oom_killed = False
+        self._whole_tree = whole_tree
+        self._code: int | None = None
+
+    def wait(self) -> int:
+        if self._code is None:
+            _pid, status = os.waitpid(self.pid, 0)
+            code = os.waitstatus_to_exitcode(status)
+            self._code = 128 - code if code < 0 else code
+            if self._whole_tree:
+                self._end_descendants()
+        return self._code
+
+    def signal(self, number: int) -> None:
+        if self._code is None:
+            os.kill(self.pid, number)
+
+    def _end_descendants(self) -> None:
+        """Without a pid namespace what it left behind has become this shim's: end it, as a namespace would."""
+        from dockmagic.runtime.pids import descendants
+
+        while len(left := descendants(os.getpid())) > 1:
+            for pid in left:
+                if pid != os.getpid():
+                    try:
+                        os.kill(pid, signal.SIGKILL)
+                    except ProcessLookupError:
+                        pass
+            try:
+                os.waitpid(-1, 0)
+            except ChildProcessError:
+                return
+
+
+class NamespaceTier:
+    """Both namespaces tiers; :class:`Ground` is what tells them apart."""
+
+    opens_console = True
+
+    def __init__(self, name: str, ground: Ground) -> None:
+        self.name = name
+        self._ground = ground
+
+    def probe(self) -> Capability:
+        from dockmagic.runtime.probe import probe
+
+        return next(capability for capability in probe() if capability.tier == self.name)
+
+    def launch(self, spec: Spec, stdio: tuple[int, int, int]) -> Child:
+        if spec.pid_mode.startswith("ns:"):
+            fd = os.open(spec.pid_mode[3:], os.O_RDONLY | os.O_CLOEXEC)
+            libc.setns(fd, libc.CLONE_NEWPID)
+            os.close(fd)
+        elif spec.pid_mode == "host":
+            libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
+        else:
+            libc.unshare(libc.CLONE_NEWPID)
+        return _fork(
+            lambda shim: become_container(spec, self._ground, stdio, shim), whole_tree=spec.pid_mode != "private"
+        )
+
+    def execute(self, target: int, spec: Spec, stdio: tuple[int, int, int]) -> Child:
+        try:
+            spaces = open_namespaces(target)
+        except OSError as error:
+            raise StartError("cannot exec in a stopped container", 128) from error
+        if "pid" in spaces:
+            libc.setns(spaces["pid"], libc.CLONE_NEWPID)
+        return _fork(lambda shim: become_exec(spec, self._ground, target, spaces, stdio, shim), whole_tree=False)
+
+
+def _fork(become: Callable[[socket.socket], NoReturn], *, whole_tree: bool) -> Child:
+    """Fork; in the child ``become`` never returns. The socket closes at its exec, or brings what went wrong."""
+    ours, theirs = messages.pair()
+    with ours:
+        pid = os.fork()
+        if pid == 0:
+            ours.close()
+            _tell_failure(become, theirs)
+        theirs.close()
+        console, error = -1, None
+        while (received := messages.receive(ours)) is not None:
+            message, fds = received
+            if fds:
+                console = fds[0]
+            if "error" in message:
+                error = StartError(message["error"], message["code"])
+    if error is not None:
+        os.waitpid(pid, 0)
+        if console >= 0:
+            os.close(console)
+        raise error
+    return Child(pid, console, whole_tree=whole_tree)
+
+
+def _tell_failure(become: Callable[[socket.socket], NoReturn], shim: socket.socket) -> NoReturn:
+    try:
+        try:
+            become(shim)
+        except StartError as error:
+            messages.send(shim, {"error": str(error), "code": error.code})
+        except OSError as error:
+            text = f"{error.filename}: " if error.filename else ""
+            text += command.words(error.errno or 0)
+            messages.send(shim, {"error": text, "code": command.exit_code(text)})
+        except BaseException as error:  # whatever it is, this forked process must not run on as a second shim
+            import traceback
+
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            messages.send(shim, {"error": f"{error!r} in {frame.name}, {frame.filename}:{frame.lineno}", "code": 128})
+    finally:
+        os._exit(1)

@@ -1,0 +1,87 @@
+"""What the magic names below /proc mean in a container: self, a process's exe, cwd, root and descriptors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+
+from dockmagic.runtime.tracer.namespace import Namespace
+from dockmagic.runtime.tracer.task import Task
+
+_MAGIC = (b"exe", b"cwd", b"root")
+_NATURAL = (b"ns", b"map_files")
+"""Folders whose links name no path."""
+
+
+class ProcView:
+    """The resolver's Magic."""
+
+    def __init__(
+        self,
+        tasks: Mapping[int, Task],
+        namespace: Namespace,
+        cwd: Callable[[Task], tuple[bytes, bytes]],
+    ) -> None:
+        self._tasks = tasks
+        self._namespace = namespace
+        self._cwd = cwd
+
+    def jump(self, path: bytes, last: bool, who: Task) -> bytes | None:
+        names = path.split(b"/")
+        if len(names) == 3:
+            if names[2] == b"self":
+                return b"/proc/%d" % who.group
+            if names[2] == b"thread-self":
+                return b"/proc/%d/task/%d" % (who.group, who.pid)
+            return None
+        if not names[2].isdigit():
+            return None
+        pid, rest = int(names[2]), names[3:]
+        if len(rest) > 2 and rest[0] == b"task" and rest[1].isdigit():
+            pid, rest = int(rest[1]), rest[2:]
+        task = self._tasks.get(pid)
+        if len(rest) == 1 and rest[0] in _MAGIC and task is not None:
+            if rest[0] == b"root":
+                return task.fs.root
+            if rest[0] == b"cwd":
+                return self._cwd(task)[0]
+            return task.exe or path
+        if len(rest) == 2 and rest[0] in _NATURAL:
+            return path
+        if len(rest) == 2 and rest[0] == b"fd":
+            if last:
+                return path  # the kernel follows it to the open file itself, which may have no path
+            known = self._namespace.guest(os.readlink(path))
+            return path if known is None else known
+        return None
+
+    def link(self, path: bytes, who: Task) -> bytes | None:
+        """What readlink of a canonical path below /proc gives, or None when it is no magic link.
+
+        A descriptor's or another's path is the container's where it has one, else the host's text stays
+        (``pipe:[…]``, ``socket:[…]``).
+        """
+        names = path.split(b"/")
+        if len(names) == 3 and names[2] == b"self":
+            return b"%d" % who.group
+        if len(names) == 3 and names[2] == b"thread-self":
+            return b"%d/task/%d" % (who.group, who.pid)
+        if len(names) < 4 or not names[2].isdigit():
+            return None
+        pid, rest = int(names[2]), names[3:]
+        if len(rest) > 2 and rest[0] == b"task" and rest[1].isdigit():
+            pid, rest = int(rest[1]), rest[2:]
+        task = self._tasks.get(pid)
+        if len(rest) == 1 and rest[0] in _MAGIC:
+            if task is None:
+                return None
+            if rest[0] == b"root":
+                return task.fs.root or b"/"
+            if rest[0] == b"cwd":
+                return self._cwd(task)[0] or b"/"
+            return task.exe or None
+        if len(rest) == 2 and rest[0] == b"fd":
+            target = os.readlink(path)
+            known = self._namespace.guest(target)
+            return target if known is None else known or b"/"
+        return None
