@@ -10,7 +10,7 @@ import os
 import posixpath
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from dockmagic import inroot
@@ -18,7 +18,7 @@ from dockmagic.builder import gopath
 from dockmagic.builder.chmod import Mode
 from dockmagic.builder.metadata import Applier, Metadata
 from dockmagic.builder.tree import Entry, FolderTree, Tree, join, resolve
-from dockmagic.dockerfile.ignore import MatchInfo, PatternMatcher
+from dockmagic.dockerfile.ignore import Ignore
 from dockmagic.errors import DockmagicError
 
 _CHUNK = 1 << 20
@@ -157,8 +157,8 @@ class _Walk:
         self._copier = copier
         self._source = source
         self._options = options
-        self._include = PatternMatcher(options.include) if options.include else None
-        self._exclude = PatternMatcher(options.exclude) if options.exclude else None
+        self._include = Ignore.of(options.include) if options.include else None
+        self._exclude = Ignore.of(options.exclude) if options.exclude else None
         self._parents: list[_Parent] = []
         self._there = FolderTree("/")
 
@@ -169,8 +169,8 @@ class _Walk:
         target: str,
         *,
         overwrite: bool,
-        included: MatchInfo | None = None,
-        excluded: MatchInfo | None = None,
+        included: Sequence[bool] = (),
+        excluded: Sequence[bool] = (),
         fresh: bool = False,
     ) -> None:
         """``below`` is the path under the source, what patterns look at; ``fresh``: nothing can be at ``target``."""
@@ -182,9 +182,9 @@ class _Walk:
         include = True
         if below:
             if self._include is not None:
-                include, included = self._include.match(below, included)
+                include, included = self._include.matches_in(below, included)
             if self._exclude is not None:
-                hidden, excluded = self._exclude.match(below, excluded)
+                hidden, excluded = self._exclude.matches_in(below, excluded)
                 include = include and not hidden
         if include:
             self._make_parents(overwrite=overwrite)
@@ -201,8 +201,8 @@ class _Walk:
         target: str,
         overwrite: bool,
         include: bool,
-        included: MatchInfo | None,
-        excluded: MatchInfo | None,
+        included: Sequence[bool],
+        excluded: Sequence[bool],
         fresh: bool,
     ) -> None:
         created = False
