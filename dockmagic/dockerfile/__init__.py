@@ -59,11 +59,20 @@ from dockmagic.dockerfile.expand import (
     platform_args,
     proxy_variables,
 )
+from dockmagic.dockerfile.gitref import GitReference, parse_git_reference
+from dockmagic.dockerfile.heredoc import chomp, find_heredoc
+from dockmagic.dockerfile.ignore import Ignore, read_ignore_file
 from dockmagic.dockerfile.instructions import instruction, instructions, recover_instructions, trigger
+from dockmagic.dockerfile.lint import BaseImage, CheckWarning, Report, check
 from dockmagic.dockerfile.mounts import Mount
 from dockmagic.dockerfile.parser import parse
+from dockmagic.dockerfile.platform import Platform, parse_platform
+from dockmagic.dockerfile.ports import parse_ports
+from dockmagic.dockerfile.printer import render
 from dockmagic.dockerfile.shell import Expansion, Lexer, expand_word
 from dockmagic.dockerfile.source import Position, Range
+from dockmagic.dockerfile.suggest import nearest, with_suggestion
+from dockmagic.dockerfile.tokens import Token, tokens
 from dockmagic.dockerfile.tree import Directive, Dockerfile, Heredoc, Node, ParserWarning
 
 __all__ = [
@@ -71,6 +80,8 @@ __all__ = [
     "Arg",
     "ArgDefault",
     "ArgValue",
+    "BaseImage",
+    "CheckWarning",
     "Cmd",
     "Copy",
     "Directive",
@@ -82,10 +93,12 @@ __all__ = [
     "ExpansionError",
     "Expose",
     "From",
+    "GitReference",
     "GitReferenceError",
     "GlobalScope",
     "HealthCheck",
     "Heredoc",
+    "Ignore",
     "InlineFile",
     "Instruction",
     "InstructionError",
@@ -99,26 +112,40 @@ __all__ = [
     "ParseError",
     "ParserWarning",
     "PatternError",
+    "Platform",
     "Position",
     "Range",
+    "Report",
     "Run",
     "Shell",
     "ShellCommand",
     "Stage",
     "StageScope",
     "StopSignal",
+    "Token",
     "Transfer",
     "User",
     "Volume",
     "Workdir",
+    "check",
+    "chomp",
     "expand_instruction",
     "expand_word",
+    "find_heredoc",
     "find_stage",
     "instruction",
     "instructions",
+    "nearest",
     "parse",
+    "parse_git_reference",
+    "parse_platform",
+    "parse_ports",
     "platform_args",
     "proxy_variables",
+    "read_ignore_file",
     "recover_instructions",
+    "render",
+    "tokens",
     "trigger",
+    "with_suggestion",
 ]
