@@ -104,9 +104,8 @@ def copy_data(source: bytes, target: bytes, mode: int = 0o600) -> None:
     with open(source, "rb") as old:
         number = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with open(number, "wb") as new:
-            if not _reflink(old.fileno(), new.fileno()):
-                if not _send(old.fileno(), new.fileno()):
-                    shutil.copyfileobj(old, new)
+            if not _reflink(old.fileno(), new.fileno()) and not _send(old.fileno(), new.fileno()):
+                shutil.copyfileobj(old, new)
 
 
 def _reflink(source: int, target: int) -> bool:

@@ -48,8 +48,9 @@ class Files:
         self._strays: dict[tuple[int, int], Recorded] = {}
         self._inherited: dict[bytes, int | None] = {}
         self._syscall, self._getxattr, self._lgetxattr = kernel.syscall, kernel.getxattr, kernel.lgetxattr
-        self._path = ctypes.create_string_buffer(8192)
-        self._path_address = ctypes.addressof(self._path)
+        path = ctypes.create_string_buffer(2 * os.pathconf("/", "PC_PATH_MAX"))
+        self._path = memoryview(path).cast("B")
+        self._path_address = ctypes.addressof(path)
 
     # --- seeing ---
 
@@ -82,7 +83,7 @@ class Files:
         kind = mode & 0o170000
         known = self.record(host, follow) if kind in _RECORDABLE else None
         if known is None and self._strays:
-            known = self._strays.get(_KEY.unpack_from(buffer, 0))  # type: ignore[arg-type]
+            known = self._strays.get(_KEY.unpack_from(buffer, 0))
         if known is None:
             uid, gid = _IDS.unpack_from(buffer, layout.uid)
             if uid == self._uid or gid == self._gid:

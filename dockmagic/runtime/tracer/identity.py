@@ -68,7 +68,7 @@ def set_pair(ids: Ids, real: int, effective: int, privileged: bool) -> Ids:
         raise fail(errno.EPERM)
     new_real = ids.real if real == KEEP else real
     new_effective = ids.effective if effective == KEEP else effective
-    follows = real != KEEP or (effective != KEEP and effective != ids.real)
+    follows = real != KEEP or effective not in (KEEP, ids.real)
     return Ids(new_real, new_effective, new_effective if follows else ids.saved, new_effective)
 
 

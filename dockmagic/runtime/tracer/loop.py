@@ -59,6 +59,8 @@ class Loop:
         self._mmap = numbers["mmap"]
         self._message = ctypes.c_ulong()
         self._message_address = ctypes.addressof(self._message)
+        self.started: dict[int, Callable[[], object]] = {}
+        """What to do when these processes have become the program they are to run."""
         self.ended: dict[int, Callable[[int], None]] = {}
         """What to do with the wait status of these processes when they end."""
 
@@ -187,6 +189,9 @@ class Loop:
         self._leave_space(task)
         task.space, task.scratch = AddressSpace(), None
         self._execute.done(task)
+        started = self.started.pop(pid, None)
+        if started is not None:
+            started()
 
     def _leave_space(self, task: Task) -> None:
         task.release_scratch()

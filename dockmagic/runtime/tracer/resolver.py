@@ -19,7 +19,7 @@ _MAX_LINKS = 40  # MAXSYMLINKS, linux/namei.h
 _CACHE_LIMIT = 100_000  # entries; about 30 MB
 _SLASH = 0x2F
 
-Who = TypeVar("Who", contravariant=True)
+Who_contra = TypeVar("Who_contra", contravariant=True)
 
 
 def _parts(path: bytes) -> list[bytes]:
@@ -27,18 +27,20 @@ def _parts(path: bytes) -> list[bytes]:
     return [name for name in path.split(b"/") if name and name != b"."][::-1]
 
 
-class Magic(Protocol[Who]):
+class Magic(Protocol[Who_contra]):
     """What names below /proc mean, for the process that asks."""
 
-    def jump(self, path: bytes, last: bool, who: Who) -> bytes | None:
+    def jump(self, path: bytes, last: bool, who: Who_contra) -> bytes | None:
         """Where the walk goes on from ``path`` (below /proc), or None when it is an ordinary name. Raises OSError."""
         ...
 
 
-class Resolver(Generic[Who]):
+class Resolver(Generic[Who_contra]):
     """Resolves and remembers, for one container."""
 
-    def __init__(self, namespace: Namespace, magic: Magic[Who], admit: Callable[[Place], None] | None = None) -> None:
+    def __init__(
+        self, namespace: Namespace, magic: Magic[Who_contra], admit: Callable[[Place], None] | None = None
+    ) -> None:
         self.namespace = namespace
         self._magic = magic
         self._admit = admit  # called once with each place that will be remembered
@@ -73,7 +75,7 @@ class Resolver(Generic[Who]):
 
     # --- finding ---
 
-    def find(self, path: bytes, follow: bool, who: Who, root: bytes = b"") -> Place:
+    def find(self, path: bytes, follow: bool, who: Who_contra, root: bytes = b"") -> Place:
         """The place of an absolute ``path``; ``root`` is the container's path of the process's own root (chroot).
 
         Raises OSError as the kernel would: ENOENT, ENOTDIR, ELOOP, EACCES.
@@ -95,7 +97,7 @@ class Resolver(Generic[Who]):
                 self._places[key] = place
         return place
 
-    def _walk(self, path: bytes, follow: bool, who: Who, root: bytes) -> tuple[bytes, bool]:
+    def _walk(self, path: bytes, follow: bool, who: Who_contra, root: bytes) -> tuple[bytes, bool]:
         """(the canonical path, whether it may be remembered)"""
         todo = _parts(path)
         current = root

@@ -9,7 +9,7 @@ import stat
 from dockmagic.ownership import Recorded
 from dockmagic.runtime.tracer.guest import Guest, Handler
 from dockmagic.runtime.tracer.identity import KEEP, Credentials
-from dockmagic.runtime.tracer.kernel import AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, fail, signed32
+from dockmagic.runtime.tracer.kernel import AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, signed32
 from dockmagic.runtime.tracer.task import Task
 
 

@@ -229,9 +229,9 @@ class Paths:
         guest.adding(task, place)
         parent = guest.parent(place).host
         mode = mode & 0o7777 & ~task.fs.umask
-        if credentials.plain_root and mode & 0o600 == 0o600 and not mode & 0o7000:
-            if guest.files.inherited_group(parent) is None:
-                return None
+        ordinary = credentials.plain_root and mode & 0o600 == 0o600 and not mode & 0o7000
+        if ordinary and guest.files.inherited_group(parent) is None:
+            return None
         number = os.open(place.host, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode & 0o777 | 0o600)
         os.close(number)
         os.chmod(place.host, mode & 0o777 | 0o600)

@@ -1,0 +1,122 @@
+"""What is mounted where in one container: /proc, /dev, /sys, the Spec's mounts, what is masked; made of folders.
+
+Nothing is mounted really. A tmpfs is a folder of the container's state, deleted with it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from dockmagic import inroot
+from dockmagic.ownership import Recorded
+from dockmagic.ownership import write as write_record
+from dockmagic.runtime.namespaces.devices import LINKS, NODES
+from dockmagic.runtime.spec import Mount, Spec
+from dockmagic.runtime.tracer.namespace import Mounted, Namespace
+
+
+class Layout:
+    """Makes the namespace of ``spec``, with its folders below ``state``."""
+
+    def __init__(self, spec: Spec, state: str) -> None:
+        self._spec = spec
+        self._state = state
+        self._rootfs = os.path.realpath(spec.rootfs)
+        self._mounts: dict[bytes, Mounted] = {}
+
+    def build(self, console: str = "") -> Namespace:
+        """``console`` is the host's path of the container's terminal, if it has one. Raises OSError."""
+        self._add("/proc", "/proc", kind="proc")
+        self._add("/sys", "/sys", read_only=not self._spec.privileged, kind="sysfs")
+        self._make_dev(console)
+        for number, mount in enumerate(self._spec.mounts):
+            self._show(number, mount)
+        if not self._spec.privileged:
+            self._hide()
+        return Namespace(os.fsencode(self._rootfs), self._mounts.values(), read_only=self._spec.read_only)
+
+    def _add(self, target: str, source: str, *, read_only: bool = False, private: bool = False, kind: str) -> None:
+        host = inroot.resolve(self._rootfs, target)
+        guest = os.fsencode(inroot.guest_path(self._rootfs, host))
+        self._mounts.pop(guest, None)
+        self._make_point(host, guest, os.path.isdir(source))
+        self._mounts[guest] = Mounted(guest, os.fsencode(source), read_only, private, kind)
+
+    def _make_point(self, host: str, guest: bytes, folder: bool) -> None:
+        """Something to mount on, so that listings show it; as in Docker it stays in the root file system."""
+        above = Namespace(os.fsencode(self._rootfs), self._mounts.values())
+        place = above.place(guest)
+        if place.mount is not above.root:
+            host = os.fsdecode(place.host)
+        if os.path.lexists(host):
+            return
+        try:
+            os.makedirs(host if folder else os.path.dirname(host), exist_ok=True)
+            if not folder:
+                os.close(os.open(host, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+        except OSError:
+            pass  # a root we may not write to: the mount is there, only not in listings
+
+    def _folder(self, name: str, mode: int = 0o755) -> str:
+        path = os.path.join(self._state, name)
+        os.makedirs(path, exist_ok=True)
+        os.chmod(path, mode)
+        return path
+
+    def _make_dev(self, console: str) -> None:
+        dev = self._folder("dev")
+        for name, target in LINKS:
+            if name != "ptmx" and not os.path.lexists(f"{dev}/{name}"):
+                os.symlink(target, f"{dev}/{name}")
+        self._add("/dev", dev, private=True, kind="devtmpfs")
+        for name in (*NODES, "ptmx"):
+            self._device(f"/dev/{name}", f"/dev/{name}")
+        if os.path.isdir("/dev/pts"):
+            self._add("/dev/pts", "/dev/pts", kind="devpts")
+        if console:
+            self._device(console, "/dev/console")
+        shm = "/dev/shm" if self._spec.ipc == "host" else self._folder("shm", 0o1777)
+        if self._spec.ipc != "none":
+            self._add("/dev/shm", shm, private=shm != "/dev/shm", kind="tmpfs")
+        self._folder("dev/mqueue")
+        for device in self._spec.devices:
+            self._device(device.source, device.target)
+
+    def _device(self, source: str, target: str) -> None:
+        if os.path.exists(source):
+            self._add(target, source, kind="devtmpfs")
+
+    def _show(self, number: int, mount: Mount) -> None:
+        if mount.kind == "bind":
+            self._add(mount.target, os.path.realpath(mount.source), read_only=mount.read_only, kind="bind")
+            return
+        options = dict(option.partition("=")[::2] for option in mount.options)
+        mode = int(options.get("mode", "1777"), 8)
+        source = self._folder(f"tmpfs-{number}", mode & 0o1777 | 0o700)
+        uid, gid = int(options.get("uid", "0")), int(options.get("gid", "0"))
+        if uid or gid or mode & 0o700 != 0o700:
+            write_record(source, Recorded(uid, gid, stat.S_IFDIR | mode))
+        self._add(mount.target, source, read_only=mount.read_only, private=True, kind="tmpfs")
+
+    def _hide(self) -> None:
+        """Masked paths become empty, read-only ones are shown again read-only."""
+        for path in self._spec.masked_paths:
+            if os.path.isdir(path):
+                self._add(path, self._folder("empty"), read_only=True, kind="tmpfs")
+            elif os.path.exists(path):
+                self._add(path, os.devnull, kind="devtmpfs")
+        for path in self._spec.readonly_paths:
+            if os.path.exists(path):
+                self._add(path, path, read_only=True, kind="proc" if path.startswith("/proc") else "bind")
+
+
+def staging_folder(rootfs: str, state: str) -> str:
+    """A folder for copies on the file system of ``rootfs`` but outside of it where that can be."""
+    device = os.stat(rootfs).st_dev
+    beside = os.path.join(os.path.dirname(os.path.realpath(rootfs)), f".copyup-{os.path.basename(state)}")
+    for folder, home in ((os.path.join(state, "staging"), state), (beside, os.path.dirname(beside))):
+        if os.stat(home).st_dev == device and os.access(home, os.W_OK):
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            return folder
+    return rootfs

@@ -1,0 +1,48 @@
+"""From a fork of the supervisor to the container's program: read :func:`become_guest` from top to bottom."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+import socket
+import termios
+from typing import NoReturn
+
+from dockmagic.runtime import libc, messages
+from dockmagic.runtime.namespaces import command, rlimits
+from dockmagic.runtime.protocols import StartError
+from dockmagic.runtime.spec import Spec
+
+
+def become_guest(spec: Spec, stdio: tuple[int, int, int], shim: socket.socket, go: int, program: bytes) -> NoReturn:
+    """Never returns. ``go`` is read until the tracer has this process; ``program`` is the seccomp filter."""
+    try:
+        os.read(go, 1)
+        os.setsid()
+        if spec.terminal:
+            fcntl.ioctl(stdio[0], termios.TIOCSCTTY, 0)
+        for number, fd in enumerate(os.dup(fd) for fd in stdio):
+            os.dup2(fd, number)
+        rlimits.set_limits(spec.limits.rlimits)
+        libc.close_on_exec_from(3)
+        for number in range(1, signal.NSIG):
+            if number not in (signal.SIGKILL, signal.SIGSTOP) and not 32 <= number < 34:
+                signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
+        libc.seccomp_filter(program)
+        # From here on every path is the container's.
+        os.chdir("/")
+        os.makedirs(spec.cwd, exist_ok=True)
+        os.chdir(spec.cwd)
+        path = command.look_up(spec.args[0], dict(item.split("=", 1) for item in spec.env if "=" in item))
+        command.execute(path, spec.args, spec.env)
+    except StartError as error:
+        messages.send(shim, {"error": str(error), "code": error.code})
+    except OSError as error:
+        text = f"chdir to cwd ({spec.cwd!r}) set in config.json failed: {command.words(error.errno or errno.EIO)}"
+        messages.send(shim, {"error": text, "code": command.exit_code(text)})
+    finally:
+        os._exit(1)

@@ -1,0 +1,205 @@
+"""The tracer's own process, one a container: starts the first process and execs, traces them, ends with the first.
+
+It talks to a shim by messages on a socket: ``{"pid": …}`` when a process runs, ``{"error": …, "code": …}`` when it
+could not be started, ``{"exit": code, "oom": bool}`` at its end. An exec comes over the socket ``control`` in the
+container's state folder; SIGUSR1 says that someone waits there, since the loop sleeps in waitpid. A signal that comes
+just before it sleeps would be missed, so the shim repeats it until it is answered.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import shutil
+import signal
+import socket
+import sys
+import traceback
+from typing import NoReturn
+
+from dockmagic.runtime import libc, messages
+from dockmagic.runtime.protocols import StartError
+from dockmagic.runtime.spec import Spec
+from dockmagic.runtime.tracer import rules
+from dockmagic.runtime.tracer.arch import current
+from dockmagic.runtime.tracer.copyup import CopyUp
+from dockmagic.runtime.tracer.elf import Programs
+from dockmagic.runtime.tracer.guest import Guest, Handler
+from dockmagic.runtime.tracer.handlers import identity, metadata, paths, stat, system
+from dockmagic.runtime.tracer.handlers.execute import Execute
+from dockmagic.runtime.tracer.identity import Credentials
+from dockmagic.runtime.tracer.layout import Layout, staging_folder
+from dockmagic.runtime.tracer.loop import Loop
+from dockmagic.runtime.tracer.start import become_guest
+
+CONTROL = "control"
+FIRST = "first"
+"""In the state folder: the first process's pid and start time."""
+_UMASK = 0o022
+
+
+class Supervisor:
+    """See the module. :meth:`run` never returns."""
+
+    def __init__(self, spec: Spec, state: str, programs: str, shim: socket.socket) -> None:
+        arch = current()
+        if arch is None:
+            raise StartError(f"the tracer does not know this machine ({os.uname().machine})", 128)
+        self._spec = spec
+        self._state = state
+        self._shim = shim
+        self._code = 128
+        self._out_of_memory = False
+        console = ""
+        if spec.terminal:
+            console = os.ttyname(0)
+        namespace = Layout(spec, state).build(console)
+        self._staging = staging_folder(spec.rootfs, state) if spec.copy_on_write else ""
+        copy_up = CopyUp(os.fsencode(self._staging)) if spec.copy_on_write else None
+        self._guest = Guest(arch, namespace, copy_up, spec.hostname, spec.domainname)
+        self._execute = Execute(self._guest, Programs(os.fsencode(programs), arch.elf_machine))
+        table: dict[str, Handler] = {}
+        for family in (paths, stat, metadata, identity, system):
+            table.update(family.handlers(self._guest))
+        table.update(self._execute.table())
+        self._filter = rules.build(arch, table, copy_on_write=spec.copy_on_write)
+        self._loop = Loop(self._guest, table, self._execute)
+        self._control = messages.listen(state, CONTROL)
+
+    def run(self) -> NoReturn:
+        try:
+            self._guest.first = self._start(self._spec, (0, 1, 2), self._shim)
+            self._note_first()
+            self._let_go_of_stdio()
+            signal.signal(signal.SIGUSR1, lambda _number, _frame: self._serve())
+            gc.collect()
+            gc.freeze()
+            gc.disable()  # handlers leave no cycles behind
+            self._loop.run()
+        finally:
+            self._clean()
+        self._report(self._shim, self._code)
+        os._exit(0)
+
+    # --- starting ---
+
+    def _start(self, spec: Spec, stdio: tuple[int, int, int], shim: socket.socket) -> int:
+        """Fork, trace, let go; the pid. What goes wrong before the exec is told to ``shim`` by the child itself."""
+        go_near, go_far = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(go_far)
+            become_guest(spec, stdio, shim, go_near, self._filter)
+        os.close(go_near)
+        user = spec.user
+        try:
+            task = self._loop.adopt(pid, Credentials.of(user.uid, user.gid, user.groups), _UMASK)
+        except OSError as error:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise StartError(f"ptrace: {error.strerror}", 128) from error
+        task.fs.umask = _UMASK
+        self._loop.started[pid] = lambda: messages.send(shim, {"pid": pid})
+        self._loop.ended[pid] = lambda status: self._ended(pid, status, shim)
+        os.write(go_far, b"g")
+        os.close(go_far)
+        return pid
+
+    def _note_first(self) -> None:
+        with open(os.path.join(self._state, FIRST), "w", encoding="ascii") as file:
+            file.write(f"{self._guest.first} {os.getpid()}")
+
+    def _let_go_of_stdio(self) -> None:
+        """So that the shim sees the end of the streams when the container closes them."""
+        null = os.open(os.devnull, os.O_RDWR)
+        for number in (0, 1, 2):
+            os.dup2(null, number)
+        os.close(null)
+
+    # --- execs ---
+
+    def _serve(self) -> None:
+        """Take every exec that waits. Runs as a signal's handler between two steps of the loop."""
+        self._control.setblocking(False)
+        while True:
+            try:
+                connection, _ = self._control.accept()
+            except BlockingIOError:
+                return
+            try:
+                self._take(connection)
+            except (OSError, StartError, pickle.UnpicklingError) as error:
+                try:
+                    messages.send(connection, {"error": str(error), "code": getattr(error, "code", 128)})
+                except OSError:
+                    pass  # it has gone
+                connection.close()
+
+    def _take(self, connection: socket.socket) -> None:
+        connection.setblocking(True)
+        received = messages.receive(connection)
+        if received is None:
+            connection.close()
+            return
+        _message, fds = received
+        try:
+            with open(os.dup(fds[0]), "rb") as file:
+                file.seek(0)
+                spec: Spec = pickle.load(file)
+            self._start(spec, (fds[1], fds[2], fds[3]), connection)
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    # --- ending ---
+
+    def _ended(self, pid: int, status: int, shim: socket.socket) -> None:
+        started = self._loop.started.pop(pid, None)
+        if started is not None:
+            started()  # it ended before it ran the program; if it has told why, that was read first
+        code = os.waitstatus_to_exitcode(status)
+        code = 128 - code if code < 0 else code
+        if pid == self._guest.first:
+            self._code = code
+            for other in list(self._guest.tasks):
+                try:
+                    os.kill(other, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass  # a thread of one killed before
+            return
+        self._report(shim, code)
+        shim.close()
+
+    def _report(self, shim: socket.socket, code: int) -> None:
+        try:
+            messages.send(shim, {"exit": code, "oom": self._out_of_memory})
+        except OSError:
+            pass  # the shim has gone
+
+    def _clean(self) -> None:
+        shutil.rmtree(self._state, ignore_errors=True)
+        if self._staging and self._staging != self._spec.rootfs:
+            shutil.rmtree(self._staging, ignore_errors=True)
+
+
+def be_supervisor(spec: Spec, state: str, programs: str, shim: socket.socket) -> NoReturn:
+    """The rest of a process that was forked for this: standard streams are the container's, ``shim`` its shim's."""
+    libc.set_name("dockmagic-trace")
+    libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)  # and EXITKILL then ends the container
+    libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
+    os.setsid()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    os.umask(_UMASK)
+    try:
+        Supervisor(spec, state, programs, shim).run()
+    except StartError as error:
+        messages.send(shim, {"error": str(error), "code": error.code})
+    except BaseException:
+        with open(os.path.join(os.path.dirname(state), "tracer.log"), "a", encoding="utf-8") as log:
+            traceback.print_exc(file=log)
+        messages.send(shim, {"error": f"the tracer failed: {sys.exc_info()[1]!r}", "code": 128})
+    finally:
+        os._exit(1)

@@ -1,0 +1,135 @@
+"""The tier as a shim sees it: launch forks a supervisor, execute asks the container's."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import select
+import signal
+import socket
+
+from dockmagic.runtime import messages
+from dockmagic.runtime.protocols import Capability, StartError
+from dockmagic.runtime.spec import Spec
+from dockmagic.runtime.tracer import supervisor
+
+_RETRY = 0.02
+"""Seconds until the supervisor is told again that an exec waits (see supervisor.py)."""
+
+
+class Traced:
+    """The protocols' Launched: a traced process, told of by its supervisor over ``connection``."""
+
+    def __init__(self, pid: int, connection: socket.socket, keeper: int = 0) -> None:
+        self.pid = pid
+        self.oom_killed = False
+        self._connection = connection
+        self._keeper = keeper
+        self._code: int | None = None
+
+    def wait(self) -> int:
+        while self._code is None:
+            received = messages.receive(self._connection)
+            if received is None:
+                self._code = 128 + signal.SIGKILL  # the tracer was killed, and what it traced with it
+            elif "exit" in received[0]:
+                self._code = int(received[0]["exit"])
+                self.oom_killed = bool(received[0]["oom"])
+            elif "error" in received[0]:
+                self._code = int(received[0]["code"])
+        if self._keeper:
+            os.waitpid(self._keeper, 0)
+            self._keeper = 0
+        return self._code
+
+    def signal(self, number: int) -> None:
+        if self._code is None:
+            os.kill(self.pid, number)
+
+
+class TracerTier:
+    """``folder`` is this engine's own, for what containers' tracers keep while they run, and copies of programs."""
+
+    name = "tracer"
+    opens_console = False
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+
+    def probe(self) -> Capability:
+        from dockmagic.runtime.tracer.probe import probe
+
+        return probe()
+
+    def launch(self, spec: Spec, stdio: tuple[int, int, int]) -> Traced:
+        ours, theirs = messages.pair()
+        state = self._state(spec.id)
+        os.makedirs(state, mode=0o700, exist_ok=True)
+        keeper = os.fork()
+        if keeper == 0:
+            ours.close()
+            kept = os.dup(theirs.fileno())
+            shim = _alone(stdio, kept)
+            supervisor.be_supervisor(spec, state, os.path.join(self._folder, "programs"), shim)
+        theirs.close()
+        try:
+            pid = _await_start(ours)
+        except StartError:
+            os.waitpid(keeper, 0)
+            raise
+        return Traced(pid, ours, keeper)
+
+    def execute(self, target: int, spec: Spec, stdio: tuple[int, int, int]) -> Traced:
+        state, keeper = self._find(target)
+        try:
+            connection = messages.connect(state, supervisor.CONTROL)
+            work = os.memfd_create("dockmagic-exec")
+            os.write(work, pickle.dumps(spec, protocol=5))
+            messages.send(connection, {"op": "exec"}, (work, *stdio))
+            os.close(work)
+            while True:
+                os.kill(keeper, signal.SIGUSR1)
+                if select.select([connection], [], [], _RETRY)[0]:
+                    break
+        except OSError as error:
+            raise StartError("cannot exec in a stopped container", 128) from error
+        return Traced(_await_start(connection), connection)
+
+    def _state(self, identifier: str) -> str:
+        return os.path.join(self._folder, hashlib.sha256(identifier.encode()).hexdigest()[:16])
+
+    def _find(self, target: int) -> tuple[str, int]:
+        """(the state folder, the supervisor's pid) of the container whose first process is ``target``."""
+        for name in os.listdir(self._folder):
+            state = os.path.join(self._folder, name)
+            try:
+                with open(os.path.join(state, supervisor.FIRST), encoding="ascii") as file:
+                    first, keeper = (int(word) for word in file.read().split())
+            except (OSError, ValueError):
+                continue
+            if first == target:
+                return state, keeper
+        raise StartError("cannot exec in a stopped container", 128)
+
+
+def _await_start(connection: socket.socket) -> int:
+    """The pid, once the program is about to run. Raises StartError with what its process said instead."""
+    received = messages.receive(connection)
+    if received is None:
+        raise StartError("the tracer ended before the container started", 128)
+    message, _fds = received
+    if "error" in message:
+        raise StartError(str(message["error"]), int(message["code"]))
+    return int(message["pid"])
+
+
+def _alone(stdio: tuple[int, int, int], shim: int) -> socket.socket:
+    """In the forked supervisor: keep nothing of the shim's but the streams and ``shim``."""
+    copies = [os.dup(fd) for fd in stdio]
+    for number, fd in enumerate(copies):
+        os.dup2(fd, number)
+    kept = os.dup2(shim, 3, inheritable=False) if shim != 3 else shim
+    os.closerange(4, 1 << 16)
+    return socket.socket(fileno=kept)
