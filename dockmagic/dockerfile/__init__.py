@@ -15,6 +15,8 @@ rules (ignore.py) and git references (gitref.py) are here too. Nothing is built 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dockmagic.dockerfile.commands import (
     Add,
     Arg,
@@ -63,7 +65,6 @@ from dockmagic.dockerfile.gitref import GitReference, parse_git_reference
 from dockmagic.dockerfile.heredoc import chomp, find_heredoc
 from dockmagic.dockerfile.ignore import Ignore, read_ignore_file
 from dockmagic.dockerfile.instructions import instruction, instructions, recover_instructions, trigger
-from dockmagic.dockerfile.lint import BaseImage, CheckWarning, Report, check
 from dockmagic.dockerfile.mounts import Mount
 from dockmagic.dockerfile.parser import parse
 from dockmagic.dockerfile.platform import Platform, parse_platform
@@ -74,6 +75,9 @@ from dockmagic.dockerfile.source import Position, Range
 from dockmagic.dockerfile.suggest import nearest, with_suggestion
 from dockmagic.dockerfile.tokens import Token, tokens
 from dockmagic.dockerfile.tree import Directive, Dockerfile, Heredoc, Node, ParserWarning
+
+if TYPE_CHECKING:
+    from dockmagic.dockerfile.lint import BaseImage, CheckWarning, Report, check
 
 __all__ = [
     "Add",
@@ -149,3 +153,12 @@ __all__ = [
     "trigger",
     "with_suggestion",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """The checks are a quarter of what importing this package costs; a build needs none: they come when asked for."""
+    if name in {"BaseImage", "CheckWarning", "Report", "check"}:
+        from dockmagic.dockerfile import lint
+
+        return getattr(lint, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
