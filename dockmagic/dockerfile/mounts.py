@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 from dockmagic.dockerfile.errors import InstructionError
 from dockmagic.dockerfile.golang import parse_bool, parse_size, parse_uint, quote
@@ -35,7 +36,17 @@ KEYS = (
     "readwrite",
     "env",
 )
-_CANONICAL = {"src": "source", "dst": "target", "destination": "target"}
+_PLAIN = {
+    "from": "from_",
+    "source": "source",
+    "src": "source",
+    "target": "target",
+    "dst": "target",
+    "destination": "target",
+    "id": "id",
+    "env": "env",
+}
+"""Keys whose values are text, to Mount's fields."""
 NETWORKS = ("default", "none", "host")
 SECURITY = ("sandbox", "insecure")
 
@@ -88,8 +99,8 @@ def read_mount(spec: str) -> Mount:
 
 def parse_mount(spec: str, expand: Expand) -> Mount:
     """A mount with its variables replaced by ``expand``, and checked."""
-    mount = Mount(spec=spec)
-    readonly: bool | None = None
+    # The fields of Mount; the type may come after the options that depend on it, then they are refused.
+    options: dict[str, Any] = {"type": "bind"}
     for field in split_fields(spec, "mounts"):
         key, has_value, value = field.partition("=")
         key = key.lower()
@@ -99,52 +110,43 @@ def parse_mount(spec: str, expand: Expand) -> Mount:
             raise InstructionError(f"invalid field '{field}' must be a key=value pair")
         if key in {"readonly", "ro", "readwrite", "rw"}:
             flag = _flag(key, value) if has_value else True
-            readonly = flag if key in {"readonly", "ro"} else not flag
+            options["readonly"] = flag if key in {"readonly", "ro"} else not flag
         elif key == "required":
-            if mount.type not in {"secret", "ssh"}:
-                raise InstructionError(f"unexpected key '{key}' for mount type '{mount.type}'")
-            mount = replace(mount, required=_flag(key, value) if has_value else True)
+            if options["type"] not in {"secret", "ssh"}:
+                raise InstructionError(f"unexpected key '{key}' for mount type '{options['type']}'")
+            options["required"] = _flag(key, value) if has_value else True
+        elif key in _PLAIN:
+            options[_PLAIN[key]] = value
         else:
-            mount = _with_option(mount, key, value, field)
-    if readonly is None:
-        readonly = mount.type not in {"cache", "tmpfs"}
-    mount = replace(mount, readonly=readonly)
+            options[key] = _option(key, value, field, options["type"])
+    options.setdefault("readonly", options["type"] not in {"cache", "tmpfs"})
+    mount = Mount(**options, spec=spec)
     _check(mount)
     return mount
 
 
-def _with_option(mount: Mount, key: str, value: str, field: str) -> Mount:
+def _option(key: str, value: str, field: str, kind: str) -> Any:
+    """The value of an option that is not plain text."""
     if key == "type":
         if value.lower() not in TYPES:
             raise InstructionError(with_suggestion(f"unsupported mount type {quote(value)}", value, TYPES))
-        return replace(mount, type=value.lower())
-    if key == "from":
-        return replace(mount, from_=value)
-    if key in {"source", "src"}:
-        return replace(mount, source=value)
-    if key in {"target", "dst", "destination"}:
-        return replace(mount, target=value)
-    if key == "size":
-        if mount.type != "tmpfs":
-            raise InstructionError(f"unexpected key '{key}' for mount type '{mount.type}'")
-        size = parse_size(value)
-        if size is None:
-            raise InstructionError(f"invalid value for {key}: {value}")
-        return replace(mount, size=size)
-    if key == "id":
-        return replace(mount, id=value)
+        return value.lower()
     if key == "sharing":
         if value.lower() not in SHARING:
             raise InstructionError(with_suggestion(f"unsupported sharing value {quote(value)}", value, SHARING))
-        return replace(mount, sharing=value.lower())
-    if key == "mode":
-        return replace(mount, mode=_number(key, value, 8))
-    if key == "uid":
-        return replace(mount, uid=_number(key, value, 10))
-    if key == "gid":
-        return replace(mount, gid=_number(key, value, 10))
-    if key == "env":
-        return replace(mount, env=value)
+        return value.lower()
+    if key == "size":
+        if kind != "tmpfs":
+            raise InstructionError(f"unexpected key '{key}' for mount type '{kind}'")
+        size = parse_size(value)
+        if size is None:
+            raise InstructionError(f"invalid value for {key}: {value}")
+        return size
+    if key in {"mode", "uid", "gid"}:
+        number = parse_uint(value, 8 if key == "mode" else 10)
+        if number is None:
+            raise InstructionError(f"invalid value {value} for {key}")
+        return number
     raise InstructionError(with_suggestion(f"unexpected key '{key}' in '{field}'", key, KEYS))
 
 
@@ -153,13 +155,6 @@ def _flag(key: str, value: str) -> bool:
     if flag is None:
         raise InstructionError(f"invalid value for {key}: {value}")
     return flag
-
-
-def _number(key: str, value: str, base: int) -> int:
-    number = parse_uint(value, base)
-    if number is None:
-        raise InstructionError(f"invalid value {value} for {key}")
-    return number
 
 
 def _check(mount: Mount) -> None:

@@ -19,6 +19,8 @@ from dockmagic.dockerfile.tree import Dockerfile, Heredoc, Node, ParserWarning
 MAX_LINE = 65535
 """The longest line in bytes, its newline not counted (Go's ``bufio.MaxScanTokenSize``)."""
 _SPLIT = re.compile(r"([^\t\v\f\r ]*)(?:[\t\v\f\r ]+(.*))?", re.DOTALL)
+_PLAIN_FLAG = re.compile(rf"""--[^{re.escape(SPACES)}'"\\]*(?![^{re.escape(SPACES)}])""")
+"""A flag without quotes and escapes, up to a space or the end."""
 _WITH_HEREDOCS = frozenset({"add", "copy", "run"})
 _MAX_NESTING = 100
 """ONBUILD in ONBUILD … is refused later; here it must only not exhaust the stack."""
@@ -232,7 +234,11 @@ def scan_flags(rest: str) -> tuple[list[tuple[str, int, int]], int]:
         if not rest.startswith("--", position):
             return flags, position
         start = position
-        flag, position = _scan_flag(rest, position)
+        match = _PLAIN_FLAG.match(rest, position)
+        if match is not None:
+            flag, position = match.group(), match.end()
+        else:
+            flag, position = _scan_flag(rest, position)
         if flag == "--":
             return flags, position
         flags.append((flag, start, position))

@@ -19,6 +19,8 @@ _END = "\ufffd"
 _SPECIAL_PARAMETERS = frozenset("@*#?-$!0")
 _SPACE = frozenset(SPACES)
 _PLAIN = re.compile(r"[^$'\"\\`<]*")
+"""Text in which nothing has to be looked at."""
+_SPACES = re.compile(f"[{re.escape(SPACES)}]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Lexer:
 
     def expand(self, word: str, env: Mapping[str, str]) -> Expansion:
         """Expand ``word`` with the values of ``env``. ExpansionError says what is wrong, in BuildKit's words."""
+        if _PLAIN.fullmatch(word):
+            return Expansion(word, [found for found in _SPACES.split(word) if found])
         reader = _Reader(self, word, env)
         try:
             result, words = reader.until(None, self.raw_escapes)
