@@ -1,0 +1,90 @@
+"""Small things about files that several of this room need: whole writes, clear errors, removal of whole trees."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+
+from dockmagic.errors import DockmagicError
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
+
+
+@contextlib.contextmanager
+def clear_disk_errors(what: str) -> Iterator[None]:
+    """Turn a full, over-quota or read-only disk inside the block into one DockmagicError with docker's words."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise DockmagicError(f"{what}: {os.strerror(error.errno or 0).lower()}") from error
+
+
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """Write every byte of ``data``; a short write (a disk nearly full, a signal) is continued."""
+    written = os.write(fd, data)
+    while written < len(data):
+        data = memoryview(data)[written:]
+        written = os.write(fd, data)
+
+
+def sync_folder(path: str | os.PathLike[str]) -> None:
+    """Make the names in a folder durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    except OSError as error:  # some network file systems can't; nothing more can be done there
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(fd)
+
+
+def remove_tree(path: str | os.PathLike[str]) -> None:
+    """Remove a folder and all below it, never through a symbolic link; nothing when it is not there.
+
+    Folders whose mode forbids their owner to look inside (mode 000, say) are opened first.
+    """
+    try:
+        os.unlink(path)
+        return
+    except FileNotFoundError:
+        return
+    except (IsADirectoryError, PermissionError):  # POSIX lets unlink of a folder say either
+        pass
+    parent = os.open(os.path.dirname(os.fspath(path)) or ".", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _remove_folder(parent, os.path.basename(os.fspath(path)))
+    finally:
+        os.close(parent)
+
+
+def _remove_folder(parent: int, name: str) -> None:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        fd = os.open(name, flags, dir_fd=parent)
+    except PermissionError:
+        os.chmod(name, 0o700, dir_fd=parent)
+        fd = os.open(name, flags, dir_fd=parent)
+    except FileNotFoundError:
+        return
+    try:
+        status = os.fstat(fd)
+        if status.st_mode & stat.S_IRWXU != stat.S_IRWXU:
+            os.fchmod(fd, 0o700)
+        with os.scandir(fd) as entries:
+            found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+        for child, is_folder in found:
+            if is_folder:
+                _remove_folder(fd, child)
+            else:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(child, dir_fd=fd)
+    finally:
+        os.close(fd)
+    with contextlib.suppress(FileNotFoundError):
+        os.rmdir(name, dir_fd=parent)
