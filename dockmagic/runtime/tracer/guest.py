@@ -205,6 +205,14 @@ class Guest:
         self.words[index] = address
         return CHANGED
 
+    def put_block(self, task: Task, data: bytes) -> int:
+        """Put ``data`` into the process; its address there."""
+        address = task.reserve(len(data))
+        if address is None:
+            raise NeedScratch(len(data))
+        task.space.write(task.pid, address, data)
+        return address
+
     def put_two(self, task: Task, first: int, one: bytes, second: int, two: bytes) -> int:
         """The same for two registers at once."""
         address = task.reserve(len(one) + len(two) + 2)

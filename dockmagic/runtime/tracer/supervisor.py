@@ -26,11 +26,12 @@ from dockmagic.runtime.tracer.arch import current
 from dockmagic.runtime.tracer.copyup import CopyUp
 from dockmagic.runtime.tracer.elf import Programs
 from dockmagic.runtime.tracer.guest import Guest, Handler
-from dockmagic.runtime.tracer.handlers import identity, metadata, paths, stat, system
+from dockmagic.runtime.tracer.handlers import identity, metadata, paths, sockets, stat, system, xattr
 from dockmagic.runtime.tracer.handlers.execute import Execute
 from dockmagic.runtime.tracer.identity import Credentials
 from dockmagic.runtime.tracer.layout import Layout, staging_folder
 from dockmagic.runtime.tracer.loop import Loop
+from dockmagic.runtime.tracer.network import Network, address_for, privileged_ports_refused
 from dockmagic.runtime.tracer.start import become_guest
 
 CONTROL = "control"
@@ -60,8 +61,9 @@ class Supervisor:
         self._guest = Guest(arch, namespace, copy_up, spec.hostname, spec.domainname)
         self._execute = Execute(self._guest, Programs(os.fsencode(programs), arch.elf_machine))
         table: dict[str, Handler] = {}
-        for family in (paths, stat, metadata, identity, system):
+        for family in (paths, stat, metadata, identity, system, xattr):
             table.update(family.handlers(self._guest))
+        table.update(sockets.handlers(self._guest, network_of(spec)))
         table.update(self._execute.table())
         self._filter = rules.build(arch, table, copy_on_write=spec.copy_on_write)
         self._loop = Loop(self._guest, table, self._execute)
@@ -181,6 +183,16 @@ class Supervisor:
         shutil.rmtree(self._state, ignore_errors=True)
         if self._staging and self._staging != self._spec.rootfs:
             shutil.rmtree(self._staging, ignore_errors=True)
+
+
+def network_of(spec: Spec) -> Network | None:
+    """How the container's socket addresses are translated; None when it uses the host's network as it is."""
+    kind, _, address = spec.network.partition(":")
+    if kind == "loopback":
+        return Network(address, shifted=privileged_ports_refused())
+    if kind == "none":
+        return Network(address_for(spec.id), shifted=privileged_ports_refused(), isolated=True)
+    return None
 
 
 def be_supervisor(spec: Spec, state: str, programs: str, shim: socket.socket) -> NoReturn:
