@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import pickle
 import socket
-from dataclasses import dataclass
 from pathlib import Path
 
 from dockmagic.errors import DockmagicError, Unavailable
-from dockmagic.runtime import libc, messages, process
+from dockmagic.runtime import libc, messages, process, userns
 from dockmagic.runtime.namespaces import capabilities
 from dockmagic.runtime.namespaces.container import Ground
 from dockmagic.runtime.namespaces.tier import NamespaceTier
+from dockmagic.runtime.probe import TIERS, probe_tier
 from dockmagic.runtime.process import ShimProcess
 from dockmagic.runtime.protocols import Capability, Process, Tier
 from dockmagic.runtime.spec import Exit, Spec
-from dockmagic.runtime.zygote import Work, start_zygote
+from dockmagic.runtime.zygote import Work, shim_of_note, start_zygote
 
 
 class ShimRuntime:
@@ -65,11 +65,78 @@ def open_runtime(folder: Path, tier: str | None = None) -> ShimRuntime:
     """
     if not libc.single_threaded():
         raise RuntimeError("open_runtime must be called before any thread is started")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = folder.absolute()
     registry = folder / "shims"
-    registry.mkdir(exist_ok=True)
-    capability = Capability("namespaces", True)
-    libc.unshare(libc.CLONE_NEWNS)
+    registry.mkdir(parents=True, exist_ok=True)
+    capability = _choose(folder, tier or os.environ.get("DOCKMAGIC_RUNTIME", ""))
+    if capability.tier == "tracer":
+        return ShimRuntime(capability, start_zygote(_tracer_tier(folder), str(registry)))
+    if not _join_survivor(registry):
+        _enter(capability)
+    ground = Ground(
+        rootless=not userns.in_initial_namespace(),
+        single_id=userns.mapped_ids() == 1,
+        last_capability=capabilities.last(),
+    )
+    return ShimRuntime(capability, start_zygote(NamespaceTier(capability.tier, ground), str(registry)))
+
+
+def _choose(folder: Path, forced: str) -> Capability:
+    """The strongest tier there is, or the one asked for. Raises Unavailable and says why."""
+    if forced and forced not in TIERS:
+        raise Unavailable(f"unknown runtime {forced}: DOCKMAGIC_RUNTIME is one of {', '.join(TIERS)}")
+    reasons = []
+    for name in (forced,) if forced else TIERS:
+        capability = probe_tier(name, folder)
+        if capability.available:
+            return capability
+        failed = next((f for f in reversed(capability.findings) if not f.ok), None)
+        reasons.append(f"{name}: {failed.name}: {failed.detail or failed.meaning}" if failed else name)
+    what = f"the {forced} runtime can't work here" if forced else "no runtime can work here"
+    raise Unavailable(f"{what} ({'; '.join(reasons)})")
+
+
+def _tracer_tier(folder: Path) -> Tier:
+    from dockmagic.runtime.tracer.tier import TracerTier
+
+    return TracerTier(str(folder / "tracer"))
+
+
+def _enter(capability: Capability) -> None:
+    """Namespaces for the engine itself: what it mounts, only it and its containers see."""
+    if capability.tier == "rootless":
+        userns.enter(libc.CLONE_NEWNS)
+    else:
+        libc.unshare(libc.CLONE_NEWNS)
     libc.mount(None, "/", None, libc.MS_SLAVE | libc.MS_REC)
-    ground = Ground(rootless=False, single_id=False, last_capability=capabilities.last())
-    return ShimRuntime(capability, start_zygote(NamespaceTier("namespaces", ground), str(registry)))
+
+
+def _join_survivor(registry: Path) -> bool:
+    """Join the namespaces of a shim that an earlier engine left running, so that its overlays' mounts are here too."""
+    for note in registry.iterdir():
+        pid = shim_of_note(note)
+        if not pid:
+            note.unlink(missing_ok=True)
+            continue
+        if _join(pid):
+            return True
+    return False
+
+
+def _join(pid: int) -> bool:
+    folder = os.getcwd()
+    try:
+        kinds = [k for k in ("user", "mnt") if os.readlink(f"/proc/{pid}/ns/{k}") != os.readlink(f"/proc/self/ns/{k}")]
+        fds = [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in kinds]
+    except OSError:
+        return False  # it ended just now
+    try:
+        for fd in fds:
+            libc.setns(fd)
+    except OSError as error:
+        raise Unavailable(f"containers of an earlier engine run on, but can't be joined: {error.strerror}") from error
+    finally:
+        for fd in fds:
+            os.close(fd)
+    os.chdir(folder)  # joining a mount namespace leads to its root
+    return True

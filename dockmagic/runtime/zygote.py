@@ -12,9 +12,9 @@ import os
 import pickle
 import signal
 import socket
-import sys
 import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 from dockmagic.runtime import libc, messages
@@ -76,6 +76,7 @@ def _serve(tier: Tier, registry: str, requests: socket.socket) -> None:
 
 def _preload() -> None:
     """What shims and the namespaces tiers need, imported once."""
+
     import dockmagic.inroot
     import dockmagic.runtime.namespaces.container
     import dockmagic.runtime.namespaces.execute
@@ -94,7 +95,7 @@ def _be_shim(tier: Tier, registry: str, control: int, work_fd: int) -> NoReturn:
             work: Work = pickle.load(file)
         folder = work.folder
         note = os.path.join(registry, str(os.getpid()))
-        os.close(os.open(note, os.O_CREAT | os.O_WRONLY, 0o600))
+        _leave_note(note)
         Shim(tier, work.spec, folder, socket.socket(fileno=control), work.target).run()
     except BaseException:
         _leave_trace(folder)
@@ -102,6 +103,26 @@ def _be_shim(tier: Tier, registry: str, control: int, work_fd: int) -> NoReturn:
         if note:
             os.unlink(note)
         os._exit(0)
+
+
+def _started_at(pid: int) -> str:
+    """When a process started, in clock ticks since boot: with its pid, its identity. Raises OSError when it is gone."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].split()[19].decode()
+
+
+def _leave_note(path: str) -> None:
+    with open(path, "w", encoding="ascii") as file:
+        file.write(_started_at(os.getpid()))
+
+
+def shim_of_note(note: Path) -> int:
+    """The pid of the living shim that a file of the registry speaks of, or 0."""
+    try:
+        pid = int(note.name)
+        return pid if note.read_text(encoding="ascii") == _started_at(pid) else 0
+    except (OSError, ValueError):
+        return 0
 
 
 def _leave_trace(folder: str) -> None:
@@ -112,7 +133,6 @@ def _leave_trace(folder: str) -> None:
                 traceback.print_exc(file=file)
         except OSError:
             pass
-    sys.exc_info()
 
 
 def _close_all_but(keep: set[int]) -> None:

@@ -77,7 +77,7 @@ def _why_not(path: str) -> int:
 
 
 def execute(path: str, args: tuple[str, ...], env: tuple[str, ...]) -> NoReturn:
-    """Become the program. A failure now (a missing interpreter, a wrong format) is the container's own: 255, as runc."""
+    """Become the program. A failure now (missing interpreter, wrong format) is the container's own: 255, as runc."""
     try:
         os.execve(path, args, dict(item.split("=", 1) for item in env if "=" in item))
     except OSError as error:

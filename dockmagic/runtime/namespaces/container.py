@@ -10,11 +10,13 @@ import errno
 import os
 import signal
 import socket
+import sys
 from dataclasses import dataclass
 from typing import NoReturn
 
 from dockmagic.runtime import libc, messages
 from dockmagic.runtime.namespaces import capabilities, command, console, devices, ids, mounts, network, rlimits, seccomp
+from dockmagic.runtime.namespaces.reaper import run_under_reaper
 from dockmagic.runtime.protocols import StartError
 from dockmagic.runtime.spec import Spec
 
@@ -43,6 +45,7 @@ def become_container(spec: Spec, ground: Ground, stdio: tuple[int, int, int], sh
     _set_names(spec)
     if spec.network == "none":
         network.raise_loopback()
+    forbid_imports()
     mounts.enter_root(spec.rootfs)
     set_sysctls(spec)
     streams = _open_streams(spec, stdio, shim)
@@ -51,6 +54,12 @@ def become_container(spec: Spec, ground: Ground, stdio: tuple[int, int, int], sh
     if spec.read_only:
         mounts.remount("/", libc.MS_RDONLY)
     finish(spec, ground, streams)
+
+
+def forbid_imports() -> None:
+    """Once the root folder is the container's, a late import would run the container's code as the engine."""
+    sys.meta_path.clear()
+    sys.path.clear()
 
 
 def finish(spec: Spec, ground: Ground, streams: tuple[int, int, int]) -> NoReturn:
@@ -67,12 +76,15 @@ def finish(spec: Spec, ground: Ground, streams: tuple[int, int, int]) -> NoRetur
     if not ground.rootless:
         # Until exec nobody in the container may trace this process or reach the host's interpreter by /proc/PID/exe
         libc.prctl(libc.PR_SET_DUMPABLE, 0)
+    if ground.single_id:
+        ids.become_single(spec.user)  # first: a new user namespace gives all capabilities back
     if not spec.privileged:
         capabilities.bound(allowed, ground.last_capability)
     if not spec.no_new_privileges:
         # Without no_new_privs a filter needs CAP_SYS_ADMIN, which is about to go
         _install(filters)
-    ids.become(spec.user, single_id=ground.single_id)
+    if not ground.single_id:
+        ids.become(spec.user)
     if not spec.privileged and spec.user.uid == 0:
         capabilities.limit(allowed)
     # Again: becoming another user clears it
@@ -86,8 +98,6 @@ def finish(spec: Spec, ground: Ground, streams: tuple[int, int, int]) -> NoRetur
     libc.close_on_exec_from(3)
     _reset_signals()
     if spec.init:
-        from dockmagic.runtime.namespaces.reaper import run_under_reaper
-
         run_under_reaper(lambda: command.execute(path, spec.args, spec.env))
     command.execute(path, spec.args, spec.env)
 

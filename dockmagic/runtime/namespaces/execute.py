@@ -10,7 +10,7 @@ from typing import NoReturn
 from dockmagic.runtime import libc, messages
 from dockmagic.runtime.namespaces import console
 from dockmagic.runtime.namespaces.cgroups import join_same
-from dockmagic.runtime.namespaces.container import Ground, finish
+from dockmagic.runtime.namespaces.container import Ground, finish, forbid_imports
 from dockmagic.runtime.spec import Spec
 
 _KINDS = ("ipc", "uts", "net", "cgroup", "mnt")
@@ -41,6 +41,7 @@ def become_exec(
     root = os.open(f"/proc/{target}/root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     if not ground.rootless:
         libc.prctl(libc.PR_SET_DUMPABLE, 0)  # from here on processes in the container can see this one
+    forbid_imports()
     for kind in _KINDS:
         if kind in spaces:
             libc.setns(spaces[kind])

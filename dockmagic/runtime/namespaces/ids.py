@@ -8,17 +8,14 @@ from dockmagic.runtime import libc
 from dockmagic.runtime.spec import User
 
 
-def become(user: User, *, single_id: bool) -> None:
+def become(user: User) -> None:
     """Groups first: without root they could no longer be set. Clears the capabilities of a user other than root."""
-    if single_id:
-        _become_single(user)
-        return
     os.setgroups([user.gid, *(g for g in user.groups if g != user.gid)])
     os.setresgid(user.gid, user.gid, user.gid)
     os.setresuid(user.uid, user.uid, user.uid)
 
 
-def _become_single(user: User) -> None:
+def become_single(user: User) -> None:
     """There is one id, known as 0. Another user is the same id under another name, by one more user namespace."""
     if (user.uid, user.gid) == (0, 0):
         return

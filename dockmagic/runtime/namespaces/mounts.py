@@ -9,8 +9,19 @@ import stat
 from dockmagic import inroot
 from dockmagic.runtime import libc
 from dockmagic.runtime.libc import (
-    MS_BIND, MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC, MS_RELATIME,
-    MS_REMOUNT, MS_SHARED, MS_SLAVE,
+    MS_BIND,
+    MS_NOATIME,
+    MS_NODEV,
+    MS_NODIRATIME,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_PRIVATE,
+    MS_RDONLY,
+    MS_REC,
+    MS_RELATIME,
+    MS_REMOUNT,
+    MS_SHARED,
+    MS_SLAVE,
 )  # fmt: skip
 from dockmagic.runtime.spec import Mount, Spec
 

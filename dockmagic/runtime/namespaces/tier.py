@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
 from dockmagic.runtime import libc, messages
 from dockmagic.runtime.namespaces import command
+from dockmagic.runtime.namespaces.cgroups import Group, wants_group
 from dockmagic.runtime.namespaces.container import Ground, become_container
 from dockmagic.runtime.namespaces.execute import become_exec, open_namespaces
+from dockmagic.runtime.pids import descendants, pids_of
 from dockmagic.runtime.protocols import Capability, StartError
 from dockmagic.runtime.spec import Spec
 
@@ -19,11 +22,13 @@ from dockmagic.runtime.spec import Spec
 class Child:
     """The protocols' Launched: the container's first process (or an exec's), a child of this shim."""
 
-    def __init__(self, pid: int, console: int, *, whole_tree: bool) -> None:
+    def __init__(self, name: str, pid: int, console: int, group: Group | None = None, *, whole_tree: bool) -> None:
+        self._name = name
         self.pid = pid
         self.console = console
         """The near side of its terminal, or -1."""
         self.oom_killed = False
+        self._group = group
         self._whole_tree = whole_tree
         self._code: int | None = None
 
@@ -34,16 +39,35 @@ class Child:
             self._code = 128 - code if code < 0 else code
             if self._whole_tree:
                 self._end_descendants()
+            if self._group is not None:
+                self.oom_killed = self._group.oom_kills > 0
+                self._group.remove()
         return self._code
 
     def signal(self, number: int) -> None:
         if self._code is None:
             os.kill(self.pid, number)
 
+    def pause(self) -> None:
+        """Stop all its processes: by the freezer, else one by one."""
+        if self._group is None:
+            self._group = Group(self._name)
+        if not self._group.freeze(pids_of(self.pid)):
+            self._signal_all(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        if self._group is None or not self._group.thaw():
+            self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: int) -> None:
+        for pid in pids_of(self.pid):
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                continue
+
     def _end_descendants(self) -> None:
         """Without a pid namespace what it left behind has become this shim's: end it, as a namespace would."""
-        from dockmagic.runtime.pids import descendants
-
         while len(left := descendants(os.getpid())) > 1:
             for pid in left:
                 if pid != os.getpid():
@@ -80,9 +104,23 @@ class NamespaceTier:
             libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
         else:
             libc.unshare(libc.CLONE_NEWPID)
-        return _fork(
-            lambda shim: become_container(spec, self._ground, stdio, shim), whole_tree=spec.pid_mode != "private"
-        )
+        group = None
+        if wants_group(spec.limits):
+            group = Group(spec.id)
+            group.apply(spec.limits)
+
+        def become(shim: socket.socket) -> NoReturn:
+            if group is not None:
+                group.join()
+            become_container(spec, self._ground, stdio, shim)
+
+        try:
+            pid, console = _fork(become)
+        except StartError:
+            if group is not None:
+                group.remove()
+            raise
+        return Child(spec.id, pid, console, group, whole_tree=spec.pid_mode != "private")
 
     def execute(self, target: int, spec: Spec, stdio: tuple[int, int, int]) -> Child:
         try:
@@ -91,11 +129,17 @@ class NamespaceTier:
             raise StartError("cannot exec in a stopped container", 128) from error
         if "pid" in spaces:
             libc.setns(spaces["pid"], libc.CLONE_NEWPID)
-        return _fork(lambda shim: become_exec(spec, self._ground, target, spaces, stdio, shim), whole_tree=False)
+        pid, console = _fork(lambda shim: become_exec(spec, self._ground, target, spaces, stdio, shim))
+        for fd in spaces.values():
+            os.close(fd)
+        return Child(spec.id, pid, console, whole_tree=False)
 
 
-def _fork(become: Callable[[socket.socket], NoReturn], *, whole_tree: bool) -> Child:
-    """Fork; in the child ``become`` never returns. The socket closes at its exec, or brings what went wrong."""
+def _fork(become: Callable[[socket.socket], NoReturn]) -> tuple[int, int]:
+    """Fork; in the child ``become`` never returns. Its pid and its terminal's near side (-1: none).
+
+    The socket between the two closes at the exec, or brings what went wrong.
+    """
     ours, theirs = messages.pair()
     with ours:
         pid = os.fork()
@@ -115,7 +159,7 @@ def _fork(become: Callable[[socket.socket], NoReturn], *, whole_tree: bool) -> C
         if console >= 0:
             os.close(console)
         raise error
-    return Child(pid, console, whole_tree=whole_tree)
+    return pid, console
 
 
 def _tell_failure(become: Callable[[socket.socket], NoReturn], shim: socket.socket) -> NoReturn:
@@ -129,8 +173,6 @@ def _tell_failure(become: Callable[[socket.socket], NoReturn], shim: socket.sock
             text += command.words(error.errno or 0)
             messages.send(shim, {"error": text, "code": command.exit_code(text)})
         except BaseException as error:  # whatever it is, this forked process must not run on as a second shim
-            import traceback
-
             frame = traceback.extract_tb(error.__traceback__)[-1]
             messages.send(shim, {"error": f"{error!r} in {frame.name}, {frame.filename}:{frame.lineno}", "code": 128})
     finally:
