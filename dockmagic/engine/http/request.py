@@ -24,6 +24,8 @@ class Hangup:
         self.gone = threading.Event()
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[], None]] = []
+        self.descriptor = -1
+        """The connection's number while it is answered by a stream; poll() on it with no events tells of its end."""
 
     def then(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` (short, from another thread) when the client goes; at once if it has."""

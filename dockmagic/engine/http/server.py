@@ -182,6 +182,7 @@ class Server:
         if request.method == "HEAD":
             return True
         self._hangups.watch(wire.sock, request.hangup)
+        request.hangup.descriptor = wire.sock.fileno()
         try:
             answer.produce(sink)
         except (ClientGone, BadRequest):
@@ -206,7 +207,11 @@ class Server:
         else:
             head = "HTTP/1.1 200 OK\r\n"
         wire.send(f"{head}Content-Type: {answer.content_type}\r\n{self._headers}\r\n".encode("latin-1"))
-        answer.run(wire.sock, wire.take_rest())
+        self._hangups.watch(wire.sock, request.hangup)
+        try:
+            answer.run(wire.sock, wire.take_rest())
+        finally:
+            self._hangups.forget(wire.sock)
 
     def _head(self, status: int, headers: Mapping[str, str], keep: bool) -> str:
         fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())

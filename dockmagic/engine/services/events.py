@@ -88,6 +88,11 @@ class Events:
         with self._lock:
             self._listeners.discard(listener)
 
+    def listeners(self) -> int:
+        """How many follow."""
+        with self._lock:
+            return len(self._listeners)
+
     def follow(self, listener: Subscription, filters: Filters, since: int, until: int) -> Iterator[Event]:
         """Kept events after ``since`` (nanoseconds; 0: none), then new ones up to ``until`` (0: until closed)."""
         check(filters, _FILTERS)

@@ -12,7 +12,7 @@ from typing import Any
 
 from dockmagic.database import Database
 from dockmagic.engine import clock
-from dockmagic.engine.filters import Filters, boolean, check, excluded_by_label, exact, labels_match, matches
+from dockmagic.engine.filters import Filters, boolean, check, exact, excluded_by_label, labels_match, matches
 from dockmagic.engine.services.containers.record import Container
 from dockmagic.engine.services.events import Events
 from dockmagic.errors import Conflict, Forbidden, InvalidParameter, NotFound, NotImplementedByEngine

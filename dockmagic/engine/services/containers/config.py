@@ -81,7 +81,8 @@ def _typed(name: str, value: Any) -> Any:
         wanted = dict
     else:
         wanted = type(default)
-    if not isinstance(value, wanted) or (wanted is list and not all(isinstance(item, str) for item in value)):
+    items = value if wanted is list and isinstance(value, list) else ()
+    if not isinstance(value, wanted) or not all(isinstance(item, str) for item in items):
         raise InvalidParameter(
             f"invalid JSON: json: cannot unmarshal {go_kind(value)} into Go struct field Config.{name}"
         )

@@ -87,7 +87,7 @@ def parse_size(text: str) -> int:
 
 def _typed(name: str, value: Any) -> Any:
     default: Any = DEFAULTS[name]
-    wanted = _NULLABLE.get(name) or (list if default is None else type(default))
+    wanted: Any = _NULLABLE.get(name) or (list if default is None else type(default))
     if name == "PortBindings" and not isinstance(value, dict):
         wanted = dict
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):

@@ -55,8 +55,8 @@ class Launcher:
 def failure(error: StartError) -> StartError:
     """The runtime's error in the words of dockerd 28."""
     wrapped = StartError(
-        "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: "
-        f"unable to start container process: {error}: unknown",
+        "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create "
+        f"failed: unable to start container process: {error}: unknown",
         error.code,
     )
     wrapped.status = 400 if error.code in {126, 127} else 500

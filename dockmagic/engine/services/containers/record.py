@@ -121,7 +121,8 @@ class Container:
         self.health: Health | None = None
         self.restart_timer: threading.Timer | None = None
         self.backoff = 0.0
-        self.network_namespace = ""
+        self.published: dict[str, list[dict[str, str]]] = {}
+        """``80/tcp`` to the API's PortBindings, while it runs."""
 
     @property
     def id(self) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Any
 
 from dockmagic.engine.services.containers.record import Container
-from dockmagic.errors import InvalidParameter, NotFound
+from dockmagic.errors import InvalidParameter
 
 CONDITIONS = ("not-running", "next-exit", "removed")
 
@@ -51,11 +50,3 @@ class Waiter:
         if self._condition == "next-exit":
             return container.exits > self._exits
         return not container.running
-
-
-def wait(find: Callable[[], Container], condition: str) -> Waiter:
-    """A Waiter on the container ``find`` finds. Raises NotFound, InvalidParameter."""
-    try:
-        return Waiter(find(), condition or "not-running")
-    except NotFound:
-        raise

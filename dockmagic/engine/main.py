@@ -1,0 +1,171 @@
+"""``python -m dockmagic engine``: the engine's process, from its arguments to its end.
+
+The order matters: parse, open the runtime (it may enter a user namespace and starts the zygote, so before any thread
+and before much is imported), take the root's lock, open the database, wire the services, serve.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO
+
+_LOG_LIMIT = 4 * 1024 * 1024
+"""bytes above which the log file is begun anew at the engine's start"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the engine until it is told to end or has been idle long enough; the exit status."""
+    options = _parse(sys.argv[1:] if arguments is None else arguments)
+    root = Path(options.root).expanduser().absolute()
+    path = options.host.removeprefix("unix://")
+    try:
+        root.mkdir(parents=True, exist_ok=True, mode=0o711)
+        _log_to_file(root / "engine.log")
+    except OSError as error:
+        return _fail(f"can't use {root}: {error.strerror}")
+
+    from dockmagic.errors import DockmagicError
+    from dockmagic.runtime import open_runtime
+
+    try:
+        runtime = open_runtime(root / "runtime", options.runtime)
+    except DockmagicError as error:
+        return _fail(str(error))
+    lock = _lock(root / "engine.lock")
+    if lock is None:
+        runtime.close()
+        return _fail(f"another engine serves {root} already")
+    try:
+        return _serve(root, path, options.idle, runtime)
+    finally:
+        runtime.close()
+        lock.close()
+
+
+class _Options:
+    host = ""
+    root = ""
+    idle = 0.0
+    runtime: str | None = None
+
+
+def _parse(arguments: Sequence[str]) -> _Options:
+    import argparse
+
+    from dockmagic import home
+
+    parser = argparse.ArgumentParser(
+        prog="dockmagic engine", description="The daemon: the Docker Engine API on a socket."
+    )
+    parser.add_argument("--root", default="", help="where images and containers are kept (default: $DOCKMAGIC_ROOT)")
+    parser.add_argument("--host", default="", metavar="unix:///PATH", help="the socket (default: one for each root)")
+    parser.add_argument(
+        "--idle",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="end when nothing was asked and nothing ran for so long (default 0: never)",
+    )
+    parser.add_argument("--runtime", default=None, help="force a tier: namespaces, rootless or tracer")
+    options = parser.parse_args(arguments, _Options())
+    options.root = options.root or str(home.data_root())
+    options.host = options.host or f"unix://{home.default_socket(Path(options.root))}"
+    if not options.host.startswith("unix:///"):
+        parser.error(f"--host must be unix:///PATH, not {options.host}")
+    return options
+
+
+def _serve(root: Path, path: str, idle: float, runtime: object) -> int:
+    import logging
+    import threading
+
+    from dockmagic.engine.http.server import listen
+    from dockmagic.engine.wiring import Engine
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    log = logging.getLogger("dockmagic.engine")
+    if _answers(path):
+        return _fail(f"something answers on {path} already")
+    try:
+        listener = listen(path)
+    except OSError as error:
+        return _fail(f"can't listen on {path}: {error.strerror}")
+    engine = Engine(root, runtime, listener)  # type: ignore[arg-type]  # imported late, as a Runtime
+    ending = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ending.set())
+    engine.recover()
+    threading.Thread(target=engine.server.serve, name="accept", daemon=True).start()
+    log.info("serving %s from %s", path, root)
+    _wait(ending, idle, lambda: not engine.busy() and engine.server.activity.idle_seconds() >= idle)
+    log.info("ending: %s", "told to" if ending.is_set() else f"idle for {idle:g} s")
+    engine.server.stop()
+    if os.path.exists(path):
+        os.unlink(path)
+    engine.life.shutdown()
+    return 0
+
+
+def _wait(ending: object, idle: float, is_idle: Callable[[], bool]) -> None:
+    """Until ``ending`` (an Event) is set or ``is_idle``; looked at often enough for ``idle`` seconds."""
+    wait = ending.wait  # type: ignore[attr-defined]  # threading is imported after the runtime is open
+    if idle <= 0:
+        while not wait(3600):
+            pass
+        return
+    while not wait(min(5.0, max(0.1, idle / 4))):
+        if is_idle():
+            return
+
+
+def _lock(path: Path) -> IO[str] | None:
+    """The root's lock, held while the file is open; None when another engine holds it.
+
+    A POSIX lock: forked shims, which outlive the engine, don't inherit it as they would a flock.
+    """
+    import fcntl
+
+    file = open(path, "a+", encoding="ascii")  # noqa: SIM115 - held as long as the engine lives
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
+
+
+def _answers(path: str) -> bool:
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
+
+
+def _log_to_file(path: Path) -> None:
+    """Without a standard error worth the name (started on demand), log to ``path``."""
+    try:
+        target = os.fstat(2)
+        null = os.stat(os.devnull)
+    except OSError:
+        target = null = None  # type: ignore[assignment]  # nothing is open there at all
+    if target is not None and target.st_rdev != null.st_rdev:
+        return
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    if path.exists() and path.stat().st_size > _LOG_LIMIT:
+        flags |= os.O_TRUNC
+    fd = os.open(path, flags, 0o600)
+    os.dup2(fd, 1)
+    os.dup2(fd, 2)
+    os.close(fd)
+
+
+def _fail(message: str) -> int:
+    print(f"dockmagic engine: {message}", file=sys.stderr, flush=True)
+    return 1

@@ -1,0 +1,59 @@
+"""/_ping, /version, /info, /events, /system/df, /auth."""
+
+from __future__ import annotations
+
+from dockmagic.engine import clock
+from dockmagic.engine.http.request import Request
+from dockmagic.engine.http.response import Answer, Response, Sink, Stream, encode_json, json_response
+from dockmagic.engine.http.router import Route
+from dockmagic.engine.services.diskusage import DiskUsage
+from dockmagic.engine.services.events import Events
+from dockmagic.engine.services.system import System
+
+_NOT_CACHED = {"Cache-Control": "no-cache, no-store, must-revalidate", "Pragma": "no-cache"}
+
+
+class SystemRoutes:
+    """The routes of the engine itself."""
+
+    def __init__(self, system: System, events: Events, usage: DiskUsage) -> None:
+        self._system = system
+        self._events = events
+        self._usage = usage
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("GET", "/_ping", self._ping),
+            Route("GET", "/version", self._version),
+            Route("GET", "/info", self._info),
+            Route("GET", "/events", self._follow),
+            Route("GET", "/system/df", self._df),
+        ]
+
+    def _ping(self, request: Request) -> Answer:
+        return Response(200, b"OK", {"Content-Type": "text/plain; charset=utf-8", **_NOT_CACHED})
+
+    def _version(self, request: Request) -> Answer:
+        return json_response(self._system.version())
+
+    def _info(self, request: Request) -> Answer:
+        return json_response(self._system.info())
+
+    def _df(self, request: Request) -> Answer:
+        return json_response(self._usage.shape(request.query.get("type")))
+
+    def _follow(self, request: Request) -> Answer:
+        since = clock.parse_moment(request.text("since"), "since")
+        until = clock.parse_moment(request.text("until"), "until")
+        filters = request.filters()
+        listener = self._events.subscribe()
+
+        def produce(sink: Sink) -> None:
+            request.hangup.then(listener.close)
+            try:
+                for event in self._events.follow(listener, filters, since, until):
+                    sink.write(encode_json(event))
+            finally:
+                self._events.unsubscribe(listener)
+
+        return Stream(produce)

@@ -1,0 +1,278 @@
+"""Files in and out of containers: docker cp."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+import stat
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, Any, BinaryIO
+
+from dockmagic import ownership
+from dockmagic.engine import clock
+from dockmagic.engine.services.containers.launch import Launcher
+from dockmagic.engine.services.containers.record import Container
+from dockmagic.engine.services.events import Events
+from dockmagic.errors import Forbidden, InvalidParameter, NotFound
+from dockmagic.inroot import guest_path, resolve
+
+_GO_BITS = ((stat.S_IFDIR, 1 << 31), (stat.S_IFLNK, 1 << 27), (stat.S_IFBLK, 1 << 26), (stat.S_IFIFO, 1 << 25),
+            (stat.S_IFSOCK, 1 << 24), (stat.S_IFCHR, (1 << 26) | (1 << 21)))  # fmt: skip
+"""Go's os.FileMode bits of a file's type"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A path of a container's: where it is on the engine's machine, and as the container names it."""
+
+    host: str
+    guest: str
+    read_only: bool
+
+
+class Archives:
+    """Copies between containers and tar streams."""
+
+    def __init__(self, launcher: Launcher, events: Events) -> None:
+        self._launcher = launcher
+        self._events = events
+
+    def stat(self, container: Container, path: str) -> dict[str, Any]:
+        """The API's X-Docker-Container-Path-Stat. Raises NotFound."""
+        place = self._place(container, path, follow=path.endswith("/"))
+        info = _lstat(place, container, path)
+        target = ""
+        if stat.S_ISLNK(info.st_mode):
+            target = self._place(container, path, follow=True).guest
+        return {
+            "name": posixpath.basename(place.guest) or "/",
+            "size": info.st_size,
+            "mode": _go_mode(_mode(place.host, info)),
+            "mtime": clock.rfc3339(info.st_mtime_ns),
+            "linkTarget": target,
+        }
+
+    def read(self, container: Container, path: str) -> Iterator[bytes]:
+        """A tar of the file or folder at ``path``. Raises NotFound."""
+        place = self._place(container, path, follow=path.endswith("/") or path.endswith("/."))
+        _lstat(place, container, path)
+        name = posixpath.basename(posixpath.normpath(place.guest)) or "/"
+        if path.endswith("/."):
+            name = "."
+        self._events.publish("container", "archive-path", container.id, container.attributes(path=path))
+        return tar_of(place.host, name)
+
+    def write(
+        self, container: Container, path: str, source: BinaryIO, *, no_overwrite: bool, keep_owners: bool
+    ) -> None:
+        """Unpack a tar into the folder at ``path``. Raises NotFound, InvalidParameter, Forbidden."""
+        place = self._place(container, path, follow=True)
+        info = _lstat(place, container, path)
+        if not stat.S_ISDIR(info.st_mode):
+            raise InvalidParameter("extraction point is not a directory")
+        if place.read_only:
+            raise Forbidden(
+                "mounted volume is marked read-only"
+                if place.guest != "/" and not container.record.host_config["ReadonlyRootfs"]
+                else "container rootfs is marked read-only"
+            )
+        try:
+            with tarfile.open(fileobj=source, mode="r|*") as archive:
+                for member in archive:
+                    _extract(archive, member, place.host, no_overwrite=no_overwrite, keep_owners=keep_owners)
+        except tarfile.ReadError as error:
+            if str(error) != "empty file":
+                raise InvalidParameter(f"archive/tar: invalid tar header: {error}") from None
+        self._events.publish("container", "extract-to-dir", container.id, container.attributes(path=path))
+
+    def export(self, container: Container) -> Iterator[bytes]:
+        """A tar of the whole root."""
+        rootfs = self._launcher.mount(container)
+        self._events.publish("container", "export", container.id, container.attributes())
+        return tar_of(rootfs, "", top=True)
+
+    def _place(self, container: Container, path: str, *, follow: bool) -> Place:
+        if not path:
+            raise InvalidParameter("missing parameter in request: 'path'")
+        rootfs = self._launcher.mount(container)
+        inside = resolve(rootfs, path, follow_last=follow)
+        guest = guest_path(rootfs, inside)
+        record = container.record
+        mounts = sorted(record.mounts, key=lambda point: -len(point.destination))
+        for point in mounts:
+            if point.type == "tmpfs":
+                continue
+            if guest == point.destination or guest.startswith(point.destination.rstrip("/") + "/"):
+                below = guest[len(point.destination) :].lstrip("/")
+                host = resolve(point.source, below, follow_last=follow) if below else point.source
+                return Place(host, guest, not point.rw)
+        return Place(inside, guest, record.host_config["ReadonlyRootfs"])
+
+
+def tar_of(path: str, name: str, *, top: bool = False) -> Iterator[bytes]:
+    """A tar stream of a file or folder under ``name``; with ``top`` of what is in the folder."""
+    import threading
+
+    near, far = os.pipe()
+    failed: list[BaseException] = []
+
+    def produce() -> None:
+        try:
+            with (
+                os.fdopen(far, "wb", buffering=0) as pipe,
+                tarfile.open(fileobj=pipe, mode="w|", format=tarfile.PAX_FORMAT, bufsize=256 * 1024) as archive,
+            ):
+                _add(archive, path, name, {}, top=top)
+        except BrokenPipeError:
+            pass  # the client has gone
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=produce, name="tar", daemon=True)
+    thread.start()
+    with contextlib.closing(os.fdopen(near, "rb", buffering=0)) as pipe:
+        while data := pipe.read(256 * 1024):
+            yield data
+    thread.join()
+    if failed:
+        raise failed[0]
+
+
+def _add(archive: tarfile.TarFile, path: str, name: str, links: dict[tuple[int, int], str], *, top: bool) -> None:
+    info = os.lstat(path)
+    if not top:
+        if stat.S_ISSOCK(info.st_mode):
+            return
+        member = _member(path, name, info, links)
+        if member.isreg():
+            with open(path, "rb") as file:
+                archive.addfile(member, file)
+        else:
+            archive.addfile(member)
+    if stat.S_ISDIR(info.st_mode):
+        for entry in sorted(os.listdir(path)):
+            below = f"{name}/{entry}" if name and name != "/" else f"/{entry}" if name else entry
+            _add(archive, os.path.join(path, entry), below, links, top=False)
+
+
+def _member(path: str, name: str, info: os.stat_result, links: dict[tuple[int, int], str]) -> tarfile.TarInfo:
+    record = ownership.read(path)
+    mode = record.mode if record else info.st_mode
+    member = tarfile.TarInfo(name)
+    member.mode = stat.S_IMODE(mode)
+    member.uid, member.gid = (record.uid, record.gid) if record else (info.st_uid, info.st_gid)
+    member.mtime = info.st_mtime
+    if stat.S_ISDIR(mode):
+        member.type = tarfile.DIRTYPE
+    elif stat.S_ISLNK(mode):
+        member.type = tarfile.SYMTYPE
+        member.linkname = os.readlink(path)
+    elif stat.S_ISFIFO(mode):
+        member.type = tarfile.FIFOTYPE
+    elif stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        member.type = tarfile.CHRTYPE if stat.S_ISCHR(mode) else tarfile.BLKTYPE
+        member.devmajor = record.major if record else os.major(info.st_rdev)
+        member.devminor = record.minor if record else os.minor(info.st_rdev)
+    elif info.st_nlink > 1 and (info.st_dev, info.st_ino) in links:
+        member.type = tarfile.LNKTYPE
+        member.linkname = links[info.st_dev, info.st_ino]
+    else:
+        if info.st_nlink > 1:
+            links[info.st_dev, info.st_ino] = name
+        member.size = info.st_size
+    return member
+
+
+def _extract(
+    archive: tarfile.TarFile, member: tarfile.TarInfo, target: str, *, no_overwrite: bool, keep_owners: bool
+) -> None:
+    """One member, its path and links kept inside ``target``."""
+    path = resolve(target, member.name, follow_last=False)
+    if os.path.normpath(path) == os.path.normpath(target):
+        return
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    there = os.path.lexists(path)
+    if there and no_overwrite and os.path.isdir(path) != member.isdir():
+        raise InvalidParameter(
+            f'cannot overwrite {"directory" if os.path.isdir(path) else "non-directory"} "{path}" with '
+            f'{"directory" if member.isdir() else "non-directory"} "{target}"'
+        )
+    if member.isdir():
+        if there and not (os.path.isdir(path) and not os.path.islink(path)):
+            os.unlink(path)
+            there = False
+        if not there:
+            os.mkdir(path)
+    else:
+        if there:
+            _remove(path)
+        _make(archive, member, path, target)
+    owner = (member.uid, member.gid) if keep_owners or True else (0, 0)
+    if not member.islnk():
+        _own(path, member, owner)
+
+
+def _make(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str, target: str) -> None:
+    import shutil
+
+    if member.issym():
+        os.symlink(member.linkname, path)
+    elif member.islnk():
+        os.link(resolve(target, member.linkname, follow_last=False), path)
+    elif member.isfifo():
+        os.mkfifo(path)
+    elif member.isdev():
+        kind = stat.S_IFCHR if member.ischr() else stat.S_IFBLK
+        os.mknod(path, kind | 0o600, os.makedev(member.devmajor, member.devminor))
+    else:
+        source: IO[bytes] | None = archive.extractfile(member)
+        with open(path, "xb") as file:
+            if source is not None:
+                shutil.copyfileobj(source, file, 1024 * 1024)
+
+
+def _own(path: str, member: tarfile.TarInfo, owner: tuple[int, int]) -> None:
+    try:
+        os.lchown(path, *owner)
+    except OSError:  # a single mapped id: remembered instead
+        if not member.issym():
+            mode = os.lstat(path).st_mode
+            ownership.write(path, ownership.Recorded(*owner, stat.S_IFMT(mode) | member.mode))
+    if not member.issym():
+        os.chmod(path, member.mode)
+    with contextlib.suppress(OSError):
+        os.utime(path, (member.mtime, member.mtime), follow_symlinks=False)
+
+
+def _remove(path: str) -> None:
+    import shutil
+
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    else:
+        os.unlink(path)
+
+
+def _lstat(place: Place, container: Container, path: str) -> os.stat_result:
+    try:
+        return os.lstat(place.host)
+    except OSError:
+        raise NotFound(f"Could not find the file {path} in container {container.name}") from None
+
+
+def _mode(path: str, info: os.stat_result) -> int:
+    record = ownership.read(path)
+    return record.mode if record else info.st_mode
+
+
+def _go_mode(mode: int) -> int:
+    result = stat.S_IMODE(mode) & 0o777
+    for kind, bits in _GO_BITS:
+        if stat.S_IFMT(mode) == kind:
+            result |= bits
+    for bit, go in ((stat.S_ISUID, 1 << 23), (stat.S_ISGID, 1 << 22), (stat.S_ISVTX, 1 << 20)):
+        result |= go if mode & bit else 0
+    return result

@@ -1,0 +1,112 @@
+"""Builds: the builder's progress told as the classic stream or as BuildKit's trace."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from dockmagic.builder.request import BuildError, BuildRequest
+from dockmagic.engine.filters import Filters
+from dockmagic.engine.services.events import Events
+from dockmagic.engine.services.steps import ClassicSteps
+from dockmagic.errors import NotFound
+from dockmagic.trace import StatusResponse, encode
+
+if TYPE_CHECKING:
+    from dockmagic.builder.build import Builder
+
+Messages = Callable[[Mapping[str, Any]], None]
+
+
+class Builds:
+    """Runs builds; ``builder`` is made when first needed."""
+
+    def __init__(self, builder: Callable[[], Builder], events: Events) -> None:
+        self._builder = builder
+        self._events = events
+        self._lock = threading.Lock()
+        self._running: dict[str, threading.Event] = {}
+
+    def build(
+        self,
+        request: BuildRequest,
+        messages: Messages,
+        *,
+        modern: bool,
+        quiet: bool,
+        id: str,
+        when_gone: Callable[[Callable[[], None]], None],
+    ) -> None:
+        """Build and tell. Raises what keeps a build from beginning; later failures are told as Docker tells them."""
+        cancelled = threading.Event()
+        when_gone(cancelled.set)
+        with self._lock:
+            if id:
+                self._running[id] = cancelled
+        try:
+            if modern:
+                self._modern(request, messages, cancelled)
+            else:
+                self._classic(request, messages, cancelled, quiet=quiet)
+        finally:
+            with self._lock:
+                self._running.pop(id, None)
+
+    def cancel(self, id: str) -> None:
+        """Raises NotFound."""
+        with self._lock:
+            if id not in self._running:
+                raise NotFound(f"no build with the id {id} is running")
+            self._running[id].set()
+
+    def prune(self, filters: Filters, *, all: bool, keep: int) -> tuple[list[str], int]:
+        """Empty the build cache: ids of what went, and bytes."""
+        prune = getattr(self._builder(), "prune", None)
+        if prune is None:
+            return [], 0
+        deleted, freed = prune(filters=filters, all=all, keep=keep)
+        return list(deleted), int(freed)
+
+    def records(self) -> list[dict[str, Any]]:
+        """The cache's records in the API's BuildCache shape."""
+        records = getattr(self._builder(), "records", None)
+        return list(records()) if records else []
+
+    def _modern(self, request: BuildRequest, messages: Messages, cancelled: threading.Event) -> None:
+        def progress(status: StatusResponse) -> None:
+            messages({"id": "moby.buildkit.trace", "aux": base64.b64encode(encode(status)).decode()})
+
+        result = self._builder().build(request, progress, cancelled)
+        messages({"id": "moby.image.id", "aux": {"ID": result.image_id}})
+        self._done(request, result.image_id)
+
+    def _classic(self, request: BuildRequest, messages: Messages, cancelled: threading.Event, *, quiet: bool) -> None:
+        def ignore(message: Mapping[str, Any]) -> None:
+            pass
+
+        steps = ClassicSteps(ignore if quiet else messages)
+        try:
+            result = self._builder().build(request, steps, cancelled)
+        except BuildError as error:
+            steps.flush()
+            text, code = steps.failure(error)
+            messages({"errorDetail": {"code": code, "message": text} if code else {"message": text}, "error": text})
+            return
+        steps.flush()
+        messages({"aux": {"ID": result.image_id}})
+        if quiet:
+            messages({"stream": f"{result.image_id}\n"})
+            return
+        messages({"stream": f"Successfully built {result.image_id.removeprefix('sha256:')[:12]}\n"})
+        for tag in self._done(request, result.image_id):
+            messages({"stream": f"Successfully tagged {tag}\n"})
+
+    def _done(self, request: BuildRequest, image_id: str) -> list[str]:
+        from dockmagic.images.reference import Reference
+
+        names = [Reference.parse(tag).familiar for tag in request.tags]
+        for name in names:
+            self._events.publish("image", "tag", image_id, {"name": name})
+        return names

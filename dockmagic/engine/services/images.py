@@ -1,0 +1,282 @@
+"""Images as the API shows them: lists, inspect, history, removal, what descends from what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from dockmagic.engine import clock
+from dockmagic.engine.filters import Filters, boolean, check, excluded_by_label, labels_match
+from dockmagic.engine.services.containers.registry import ContainerRegistry
+from dockmagic.engine.services.events import Events
+from dockmagic.errors import Conflict, NotFound
+from dockmagic.images.reference import Reference
+
+if TYPE_CHECKING:
+    from dockmagic.images.store import Store, StoredImage
+
+_FILTERS = {"before", "dangling", "label", "reference", "since", "until"}
+NO_TAG = "<none>:<none>"
+
+
+class Images:
+    """Answers about the store's images, and removal with an eye on the containers."""
+
+    def __init__(self, store: Store, containers: ContainerRegistry, events: Events, driver: str) -> None:
+        self._store = store
+        self._containers = containers
+        self._events = events
+        self._driver = driver
+
+    # --- lists ---
+
+    def matching(self, filters: Filters, *, all: bool, old_style: bool = False) -> list[dict[str, Any]]:
+        """The API's ImageSummary list, newest first. Raises InvalidParameter, NotFound."""
+        check(filters, _FILTERS)
+        dangling = boolean(filters, "dangling")
+        before = self._created(filters, "before")
+        since = self._created(filters, "since")
+        until = clock.parse_moment(filters["until"][0], "until") // 10**9 if filters.get("until") else 0
+        images = self._store.list()
+        parents = {image.parent for image in images if image.parent}
+        shown = []
+        for image in sorted(images, key=created_at, reverse=True):
+            moment = created_at(image)
+            if not all and dangling is None and not image.tags and not image.digests and image.id in parents:
+                continue  # a step of a build, shown by --all
+            if dangling is True and (image.tags or image.id in parents):
+                continue
+            if dangling is False and not image.tags:
+                continue
+            if (before and moment >= before) or (since and moment <= since) or (until and moment > until):
+                continue
+            if not labels_match(filters, labels(image)):
+                continue
+            tags = image.tags
+            if filters.get("reference"):
+                tags = [tag for tag in tags if _refers(tag, filters["reference"])]
+                if not tags and not any(_refers(digest, filters["reference"]) for digest in image.digests):
+                    continue
+            shown.append(self._summary(image, tags, old_style=old_style))
+        return shown
+
+    def summaries(self, *, shared: bool) -> list[dict[str, Any]]:
+        """Every image, with its containers counted and its shared bytes (docker system df)."""
+        images = self._store.list()
+        uses: dict[str, int] = {}
+        for image in images:
+            for layer in image.layers:
+                uses[layer.diff_id] = uses.get(layer.diff_id, 0) + 1
+        used_by: dict[str, int] = {}
+        for container in self._containers.all():
+            used_by[container.record.image_id] = used_by.get(container.record.image_id, 0) + 1
+        return [
+            {
+                **self._summary(image, image.tags),
+                "SharedSize": sum(layer.size for layer in image.layers if uses[layer.diff_id] > 1) if shared else -1,
+                "Containers": used_by.get(image.id, 0),
+            }
+            for image in images
+        ]
+
+    def layers_size(self) -> int:
+        """bytes of all layers, each counted once."""
+        sizes = {layer.diff_id: layer.size for image in self._store.list() for layer in image.layers}
+        return sum(sizes.values())
+
+    def ancestry(self, name: str) -> set[str]:
+        """The ids of the image ``name`` and of every image that begins with its layers."""
+        try:
+            base = self._store.get(name)
+        except NotFound:
+            return set()
+        wanted = [layer.diff_id for layer in base.layers]
+        return {
+            image.id
+            for image in self._store.list()
+            if image.id == base.id or (wanted and [x.diff_id for x in image.layers][: len(wanted)] == wanted)
+        }
+
+    # --- one image ---
+
+    def inspect(self, name: str, version: tuple[int, int]) -> dict[str, Any]:
+        """The API's ImageInspect. Raises NotFound."""
+        image = self._store.get(name)
+        config = image.config
+        answer: dict[str, Any] = {
+            "Id": image.id,
+            "RepoTags": list(image.tags),
+            "RepoDigests": list(image.digests),
+            "Parent": image.parent or "",
+            "Comment": _last_comment(config),
+            "Created": config.get("created") or clock.ZERO,
+            "DockerVersion": config.get("docker_version") or "",
+            "Author": config.get("author") or "",
+            "Config": _full_config(config.get("config") or {}),
+            "Architecture": config.get("architecture") or "",
+            "Os": config.get("os") or "",
+            "Size": image.size,
+            "GraphDriver": {"Data": None, "Name": self._driver},
+            "RootFS": {"Type": "layers", "Layers": [layer.diff_id for layer in image.layers]},
+            "Metadata": {"LastTagTime": clock.ZERO},
+        }
+        if config.get("variant"):
+            answer["Variant"] = config["variant"]
+        if version < (1, 44):
+            answer["VirtualSize"] = image.size
+        if version < (1, 45):
+            answer["Container"] = config.get("container") or ""
+            answer["ContainerConfig"] = config.get("container_config") or _full_config({})
+        return answer
+
+    def history(self, name: str) -> list[dict[str, Any]]:
+        """The API's HistoryResponseItem list, newest first. Raises NotFound."""
+        image = self._store.get(name)
+        layers = iter(image.layers)
+        steps = []
+        for entry in image.config.get("history") or ():
+            layer = None if entry.get("empty_layer") else next(layers, None)
+            steps.append((entry, layer.size if layer else 0))
+        steps += [({}, layer.size) for layer in layers]
+        ids = self._step_ids(image, len(steps))
+        tags: dict[str, list[str]] = {known.id: list(known.tags) for known in self._store.list()}
+        return [
+            {
+                "Id": id,
+                "Created": _seconds(entry.get("created")),
+                "CreatedBy": entry.get("created_by") or "",
+                "Tags": tags.get(id) or None,
+                "Size": size,
+                "Comment": entry.get("comment") or "",
+            }
+            for id, (entry, size) in zip(ids, reversed(steps), strict=True)
+        ]
+
+    def _step_ids(self, image: StoredImage, count: int) -> list[str]:
+        """Newest first: the image's id, its parents' while they are known, then ``<missing>``."""
+        ids = [image.id]
+        at = image
+        while len(ids) < count and at.parent:
+            try:
+                at = self._store.get(at.parent)
+            except NotFound:
+                break
+            ids.append(at.id)
+        return (ids + ["<missing>"] * count)[:count]
+
+    # --- removal ---
+
+    def delete(self, name: str, *, force: bool, prune: bool) -> list[dict[str, str]]:
+        """The API's ImageDeleteResponseItem list. Raises NotFound, Conflict."""
+        image = self._store.get(name)
+        done = self._store.delete(name, force=force, prune=prune, in_use=self.in_use)
+        for item in done:
+            action, reference = ("untag", image.id) if "Untagged" in item else ("delete", item["Deleted"])
+            self._events.publish("image", action, reference, {"name": item.get("Untagged") or reference})
+        return done
+
+    def in_use(self, image_id: str) -> str | None:
+        """The container that keeps an image: a running one's id before a stopped one's, or None."""
+        users = [c for c in self._containers.all() if c.record.image_id == image_id]
+        users.sort(key=lambda c: not c.running)
+        if not users:
+            return None
+        return f"{'running' if users[0].running else 'stopped'} container {users[0].id[:12]}"
+
+    def prune(self, filters: Filters) -> tuple[list[dict[str, str]], int]:
+        """Remove unused images: dangling ones, all with the filter dangling=false; what went, and bytes freed."""
+        check(filters, {"dangling", "label", "label!", "until"})
+        only_dangling = boolean(filters, "dangling") is not False
+        until = clock.parse_moment(filters["until"][0], "until") // 10**9 if filters.get("until") else 0
+        before = self.layers_size()
+        done: list[dict[str, str]] = []
+        used = {container.record.image_id for container in self._containers.all()}
+        for image in self._store.list():
+            if image.id in used or (only_dangling and image.tags):
+                continue
+            if not labels_match(filters, labels(image)) or excluded_by_label(filters, labels(image)):
+                continue
+            if until and created_at(image) > until:
+                continue
+            for name in image.tags or [image.id]:
+                try:
+                    done += self.delete(name, force=False, prune=True)
+                except (Conflict, NotFound):
+                    continue  # a child or a new container holds it, or it went with another one
+        self._events.publish("image", "prune", "", {"reclaimed": str(before - self.layers_size())})
+        return done, before - self.layers_size()
+
+    # --- shapes ---
+
+    def _summary(self, image: StoredImage, tags: Iterable[str], *, old_style: bool = False) -> dict[str, Any]:
+        shown = list(tags)
+        digests = list(image.digests)
+        if old_style and not shown:  # up to 1.42 (API history, v1.43)
+            shown = [NO_TAG]
+            digests = digests or ["<none>@<none>"]
+        summary: dict[str, Any] = {
+            "Id": image.id,
+            "ParentId": image.parent or "",
+            "RepoTags": shown,
+            "RepoDigests": digests,
+            "Created": created_at(image),
+            "Size": image.size,
+            "SharedSize": -1,
+            "Labels": labels(image) or None,
+            "Containers": -1,
+        }
+        if old_style:
+            summary["VirtualSize"] = image.size
+        return summary
+
+    def _created(self, filters: Filters, name: str) -> int:
+        values = filters.get(name)
+        return created_at(self._store.get(values[0])) if values else 0
+
+
+def labels(image: StoredImage) -> dict[str, str]:
+    return (image.config.get("config") or {}).get("Labels") or {}
+
+
+def created_at(image: StoredImage) -> int:
+    """Seconds since the epoch of the image's config."""
+    return _seconds(image.config.get("created"))
+
+
+def _seconds(time: str | None) -> int:
+    try:
+        return clock.parse(time) // 10**9 if time else 0
+    except ValueError:
+        return 0
+
+
+def _last_comment(config: dict[str, Any]) -> str:
+    history = config.get("history") or []
+    return config.get("comment") or (history[-1].get("comment") if history else "") or ""
+
+
+def _full_config(config: dict[str, Any]) -> dict[str, Any]:
+    """An image's config with the fields of a container's, as dockerd up to API 1.49 shows it."""
+    defaults: dict[str, Any] = {
+        "Hostname": "", "Domainname": "", "User": "", "AttachStdin": False, "AttachStdout": False,
+        "AttachStderr": False, "Tty": False, "OpenStdin": False, "StdinOnce": False, "Env": None, "Cmd": None,
+        "Image": "", "Volumes": None, "WorkingDir": "", "Entrypoint": None, "OnBuild": None, "Labels": None,
+    }  # fmt: skip
+    return {**defaults, **{name: value for name, value in config.items() if value is not None}}
+
+
+def _refers(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a tag or digest reference matches one of the patterns (distribution, reference.FamiliarMatch)."""
+    from fnmatch import fnmatchcase
+
+    reference = Reference.parse(name)
+    candidates = {reference.familiar, reference.familiar_name}
+    return any(
+        _same_depth(pattern, candidate) and fnmatchcase(candidate, pattern)
+        for pattern in patterns
+        for candidate in candidates
+    )
+
+
+def _same_depth(pattern: str, name: str) -> bool:
+    return pattern.count("/") == name.count("/")  # path.Match: a star stays in its segment

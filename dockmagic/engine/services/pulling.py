@@ -1,0 +1,128 @@
+"""Getting images from elsewhere: pull (with stand-ins where no registry is in reach), push, import, load, save."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from dockmagic.engine.services.events import Events
+from dockmagic.errors import DockmagicError, InvalidParameter, Unavailable
+
+if TYPE_CHECKING:
+    from dockmagic.images.registry import Registry
+    from dockmagic.images.store import Store
+
+Progress = Callable[[Mapping[str, Any]], None]
+Auth = Mapping[str, Any] | None
+
+
+class Transfers:
+    """Images in and out of the store. ``registry`` is made when first needed: its imports are slow."""
+
+    def __init__(self, store: Store, registry: Callable[[], Registry], events: Events) -> None:
+        self._store = store
+        self._registry = registry
+        self._events = events
+
+    def pull(self, name: str, platform: str, auth: Auth, progress: Progress, *, all_tags: bool = False) -> None:
+        """Pull ``name``; where no registry is in reach, make a stand-in of that name if there is one."""
+        from dockmagic.images import standins
+        from dockmagic.images.reference import Reference
+
+        reference = Reference.parse(name)
+        told = False
+
+        def tell(message: Mapping[str, Any]) -> None:
+            nonlocal told
+            told = True
+            progress(message)
+
+        try:
+            image = self._registry().pull(reference, platform or None, auth, tell, all_tags=all_tags)
+        except Unavailable:
+            if told or not standins.covers(name):
+                raise
+            progress({"status": standins.why(name)})
+            image = standins.make(self._store, name)
+            progress({"status": f"Status: Made {reference.familiar} on this machine"})
+        self._events.publish("image", "pull", reference.familiar, {"name": reference.familiar_name})
+        del image
+
+    def push(self, name: str, tag: str, auth: Auth, progress: Progress) -> None:
+        """Raises NotFound when there is no such image here."""
+        from dockmagic.images.reference import Reference
+
+        reference = Reference.parse(f"{name}:{tag}" if tag else name)
+        self._registry().push(reference, auth, progress)
+        self._events.publish("image", "push", reference.familiar, {"name": reference.familiar_name})
+
+    def distribution(self, name: str, auth: Auth) -> dict[str, Any]:
+        """The API's DistributionInspect."""
+        from dockmagic.images.reference import Reference
+
+        found: dict[str, Any] = self._registry().distribution_inspect(Reference.parse(name), auth)
+        return found
+
+    def load(self, source: BinaryIO, progress: Progress) -> None:
+        from dockmagic.images import archive
+
+        archive.load(self._store, source, progress)
+        self._events.publish("image", "load", "", {})
+
+    def save(self, names: list[str]) -> Iterator[bytes]:
+        """A docker archive of the images. Raises NotFound before the first bytes."""
+        from dockmagic.images import archive
+
+        for name in names:
+            self._store.get(name)
+        for name in names:
+            self._events.publish("image", "save", self._store.get(name).id, {"name": name})
+        return archive.save(self._store, names)
+
+    def import_from(
+        self,
+        source: str,
+        body: BinaryIO,
+        name: str,
+        *,
+        changes: list[str],
+        message: str,
+        platform: str,
+        progress: Progress,
+    ) -> None:
+        """docker import: a tar from the body (``-``) or a URL becomes an image of one layer."""
+        from dockmagic.images import archive
+
+        if source == "-":
+            image = archive.import_tar(self._store, body, name, changes=changes, message=message, platform=platform)
+        else:
+            with _download(source, progress) as stream:
+                image = archive.import_tar(
+                    self._store, stream, name, changes=changes, message=message, platform=platform
+                )
+        progress({"status": image.id})
+        self._events.publish("image", "import", image.id, {"name": name or image.id})
+
+    def tag(self, name: str, repository: str, tag: str) -> None:
+        """Raises NotFound, InvalidParameter."""
+        from dockmagic.images.reference import Reference
+
+        image = self._store.get(name)
+        target = Reference.parse(f"{repository}:{tag}" if tag else repository)
+        if target.digest:
+            raise InvalidParameter("refusing to create a tag with a digest reference")
+        self._store.tag(image.id, target)
+        self._events.publish("image", "tag", image.id, {"name": target.familiar})
+
+
+def _download(url: str, progress: Progress) -> BinaryIO:
+    import urllib.request
+
+    if not url.startswith(("http://", "https://")):
+        url = f"http://{url}"
+    progress({"status": f"Downloading from {url}"})
+    try:
+        opened: BinaryIO = urllib.request.urlopen(url, timeout=60)
+    except OSError as error:
+        raise DockmagicError(f"failed to download {url}: {error}") from None
+    return opened

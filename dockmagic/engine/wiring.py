@@ -1,0 +1,152 @@
+"""The one place where services meet: each gets what it needs by its constructor."""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import dockmagic
+from dockmagic.database import Database
+from dockmagic.engine.api import NEWEST, OLDEST, dotted
+from dockmagic.engine.http.router import Router
+from dockmagic.engine.http.server import Server
+from dockmagic.engine.routes.archive import ArchiveRoutes
+from dockmagic.engine.routes.attach import AttachRoutes
+from dockmagic.engine.routes.build import BuildRoutes
+from dockmagic.engine.routes.containers import ContainerRoutes
+from dockmagic.engine.routes.images import ImageRoutes
+from dockmagic.engine.routes.looking import LookingRoutes
+from dockmagic.engine.routes.networks import NetworkRoutes
+from dockmagic.engine.routes.swarm import SwarmRoutes
+from dockmagic.engine.routes.system import SystemRoutes
+from dockmagic.engine.routes.volumes import VolumeRoutes
+from dockmagic.engine.services.archive import Archives
+from dockmagic.engine.services.build import Builds
+from dockmagic.engine.services.commit import Committer
+from dockmagic.engine.services.containers.create import Maker
+from dockmagic.engine.services.containers.health import HealthMonitor
+from dockmagic.engine.services.containers.launch import Launcher
+from dockmagic.engine.services.containers.life import Life
+from dockmagic.engine.services.containers.listing import Listing
+from dockmagic.engine.services.containers.mounts import MountResolver
+from dockmagic.engine.services.containers.registry import ContainerRegistry
+from dockmagic.engine.services.containers.sizes import Sizes
+from dockmagic.engine.services.containers.specs import SpecMaker
+from dockmagic.engine.services.containers.update import Updater
+from dockmagic.engine.services.diskusage import DiskUsage
+from dockmagic.engine.services.events import Events
+from dockmagic.engine.services.execs import Execs
+from dockmagic.engine.services.images import Images
+from dockmagic.engine.services.networks import Networks
+from dockmagic.engine.services.pulling import Transfers
+from dockmagic.engine.services.system import System, mirrors
+from dockmagic.engine.services.volumes import Volumes
+from dockmagic.images.snapshots import open_snapshots
+from dockmagic.images.store import Store
+from dockmagic.runtime.protocols import Runtime
+
+if TYPE_CHECKING:
+    from dockmagic.builder.build import Builder
+    from dockmagic.images.registry import Registry
+
+T = TypeVar("T")
+
+
+class Engine:
+    """A wired engine: ``server`` answers; ``recover`` meets what earlier engines left; ``busy`` tells of work."""
+
+    def __init__(self, root: Path, runtime: Runtime, listener: socket.socket) -> None:
+        capability = runtime.capability
+        database = Database(root / "state.db")
+        snapshots = open_snapshots(root, None, database, overlay=capability.overlay, id_mapping=capability.id_mapping)
+        store = Store(root, database, snapshots)
+        driver = "overlay2" if capability.overlay != "no" else "clone"
+
+        events = Events()
+        self._containers = containers = ContainerRegistry(database, root / "containers")
+        volumes = Volumes(database, root / "volumes", events)
+        networks = Networks(database, events, containers.get)
+        launcher = Launcher(runtime, snapshots, networks, SpecMaker(containers))
+        health = HealthMonitor(events)
+        self.life = life = Life(containers, runtime, launcher, health, events)
+        execs = Execs(containers, runtime, launcher, events)
+        health.probe = execs.probe
+        mounts = MountResolver(volumes, containers)
+        maker = Maker(containers, store, life, mounts, volumes, networks, events)
+        sizes = Sizes(store, driver)
+        images = Images(store, containers, events, driver)
+        registry = once(lambda: _registry(store))
+        transfers = Transfers(store, registry, events)
+        builds = Builds(once(lambda: _builder(store, registry(), runtime, database, root / "builder")), events)
+        usage = DiskUsage(images, containers, sizes, volumes, maker.volume_users, builds.records)
+        system = System(root, capability, containers, store, driver, events.listeners)
+
+        nouns = (
+            SystemRoutes(system, events, usage),
+            ContainerRoutes(
+                containers,
+                maker,
+                life,
+                Listing(containers, images.ancestry, sizes.of),
+                sizes,
+                Updater(containers, events),
+            ),
+            AttachRoutes(containers, life, execs),
+            LookingRoutes(containers, snapshots, launcher, events),
+            ArchiveRoutes(containers, Archives(launcher, events)),
+            ImageRoutes(images, transfers, Committer(containers, store, life, events)),
+            BuildRoutes(builds),
+            VolumeRoutes(volumes, maker.volume_users),
+            NetworkRoutes(networks, containers),
+            SwarmRoutes(),
+        )
+        router = Router((route for noun in nouns for route in noun.routes()), newest=NEWEST, oldest=OLDEST)
+        headers = {
+            "Api-Version": dotted(NEWEST),
+            "Docker-Experimental": "false",
+            "Ostype": "linux",
+            "Builder-Version": "2",
+            "Swarm": "inactive",
+            "Server": f"dockmagic/{dockmagic.__version__} (linux)",
+        }
+        self.server = Server(listener, router, headers, {os.geteuid(), 0})
+
+    def recover(self) -> None:
+        self.life.recover()
+
+    def busy(self) -> bool:
+        """Whether a container runs."""
+        return any(container.running for container in self._containers.all())
+
+
+def once(make: Callable[[], T]) -> Callable[[], T]:
+    """``make``, called by the first who needs its result, from whatever thread, and never again."""
+    lock = threading.Lock()
+
+    @functools.lru_cache(maxsize=1)
+    def made() -> T:
+        return make()
+
+    def get() -> T:
+        with lock:
+            return made()
+
+    return get
+
+
+def _registry(store: Store) -> Registry:
+    from dockmagic.images.registry import Registry
+
+    insecure = [host.strip() for host in os.environ.get("DOCKMAGIC_INSECURE_REGISTRIES", "").split(",") if host.strip()]
+    return Registry(store, mirrors=mirrors(), insecure=insecure)
+
+
+def _builder(store: Store, registry: Registry, runtime: Runtime, database: Database, folder: Path) -> Builder:
+    from dockmagic.builder.build import Builder
+
+    return Builder(store, registry, runtime, database, folder)
