@@ -58,18 +58,11 @@ def _parse(arguments: Sequence[str]) -> _Options:
 
     from dockmagic import home
 
-    parser = argparse.ArgumentParser(
-        prog="dockmagic engine", description="The daemon: the Docker Engine API on a socket."
-    )
+    parser = argparse.ArgumentParser(prog="dockmagic engine", description="The Docker Engine API on a unix socket.")
     parser.add_argument("--root", default="", help="where images and containers are kept (default: $DOCKMAGIC_ROOT)")
     parser.add_argument("--host", default="", metavar="unix:///PATH", help="the socket (default: one for each root)")
-    parser.add_argument(
-        "--idle",
-        type=float,
-        default=0.0,
-        metavar="SECONDS",
-        help="end when nothing was asked and nothing ran for so long (default 0: never)",
-    )
+    idle = "end when nothing was asked and nothing ran for so long (default 0: never)"
+    parser.add_argument("--idle", type=float, default=0.0, metavar="SECONDS", help=idle)
     parser.add_argument("--runtime", default=None, help="force a tier: namespaces, rootless or tracer")
     options = parser.parse_args(arguments, _Options())
     options.root = options.root or str(home.data_root())
@@ -151,12 +144,10 @@ def _answers(path: str) -> bool:
 def _log_to_file(path: Path) -> None:
     """Without a standard error worth the name (started on demand), log to ``path``."""
     try:
-        target = os.fstat(2)
-        null = os.stat(os.devnull)
+        if os.fstat(2).st_rdev != os.stat(os.devnull).st_rdev:
+            return
     except OSError:
-        target = null = None  # type: ignore[assignment]  # nothing is open there at all
-    if target is not None and target.st_rdev != null.st_rdev:
-        return
+        pass  # nothing is open there at all
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     if path.exists() and path.stat().st_size > _LOG_LIMIT:
         flags |= os.O_TRUNC

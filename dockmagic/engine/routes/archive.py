@@ -49,7 +49,7 @@ class ArchiveRoutes:
             request.text("path"),
             cast(Any, request.body),
             no_overwrite=request.flag("noOverwriteDirNonDir"),
-            keep_owners=request.flag("copyUIDGID"),
+            own_by_user=request.flag("copyUIDGID"),
         )
         return Response(200)
 

@@ -66,7 +66,7 @@ class Archives:
         return tar_of(place.host, name)
 
     def write(
-        self, container: Container, path: str, source: BinaryIO, *, no_overwrite: bool, keep_owners: bool
+        self, container: Container, path: str, source: BinaryIO, *, no_overwrite: bool, own_by_user: bool
     ) -> None:
         """Unpack a tar into the folder at ``path``. Raises NotFound, InvalidParameter, Forbidden."""
         place = self._place(container, path, follow=True)
@@ -79,10 +79,13 @@ class Archives:
                 if place.guest != "/" and not container.record.host_config["ReadonlyRootfs"]
                 else "container rootfs is marked read-only"
             )
+        owner = self._user(container) if own_by_user else None
         try:
             with tarfile.open(fileobj=source, mode="r|*") as archive:
                 for member in archive:
-                    _extract(archive, member, place.host, no_overwrite=no_overwrite, keep_owners=keep_owners)
+                    if owner is not None:
+                        member.uid, member.gid = owner
+                    _extract(archive, member, place.host, no_overwrite=no_overwrite)
         except tarfile.ReadError as error:
             if str(error) != "empty file":
                 raise InvalidParameter(f"archive/tar: invalid tar header: {error}") from None
@@ -93,6 +96,12 @@ class Archives:
         rootfs = self._launcher.mount(container)
         self._events.publish("container", "export", container.id, container.attributes())
         return tar_of(rootfs, "", top=True)
+
+    def _user(self, container: Container) -> tuple[int, int]:
+        from dockmagic.runtime.users import resolve_user
+
+        user = resolve_user(self._launcher.mount(container), container.record.config["User"])
+        return user.uid, user.gid
 
     def _place(self, container: Container, path: str, *, follow: bool) -> Place:
         if not path:
@@ -186,9 +195,7 @@ def _member(path: str, name: str, info: os.stat_result, links: dict[tuple[int, i
     return member
 
 
-def _extract(
-    archive: tarfile.TarFile, member: tarfile.TarInfo, target: str, *, no_overwrite: bool, keep_owners: bool
-) -> None:
+def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, target: str, *, no_overwrite: bool) -> None:
     """One member, its path and links kept inside ``target``."""
     path = resolve(target, member.name, follow_last=False)
     if os.path.normpath(path) == os.path.normpath(target):
@@ -210,9 +217,8 @@ def _extract(
         if there:
             _remove(path)
         _make(archive, member, path, target)
-    owner = (member.uid, member.gid) if keep_owners or True else (0, 0)
     if not member.islnk():
-        _own(path, member, owner)
+        _own(path, member)
 
 
 def _make(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str, target: str) -> None:
@@ -234,13 +240,13 @@ def _make(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str, target: 
                 shutil.copyfileobj(source, file, 1024 * 1024)
 
 
-def _own(path: str, member: tarfile.TarInfo, owner: tuple[int, int]) -> None:
+def _own(path: str, member: tarfile.TarInfo) -> None:
     try:
-        os.lchown(path, *owner)
+        os.lchown(path, member.uid, member.gid)
     except OSError:  # a single mapped id: remembered instead
         if not member.issym():
             mode = os.lstat(path).st_mode
-            ownership.write(path, ownership.Recorded(*owner, stat.S_IFMT(mode) | member.mode))
+            ownership.write(path, ownership.Recorded(member.uid, member.gid, stat.S_IFMT(mode) | member.mode))
     if not member.issym():
         os.chmod(path, member.mode)
     with contextlib.suppress(OSError):
