@@ -40,7 +40,6 @@ class Files:
         self._newfstatat = arch.numbers["newfstatat"]
         self._statx = arch.numbers["statx"]
         self._buffer = ctypes.create_string_buffer(_STATX_SIZE)
-        self._address = ctypes.addressof(self._buffer)
         self._view = memoryview(self._buffer).cast("B")
         self._stat_view = self._view[: self._layout.size]
         self._value = ctypes.create_string_buffer(_RECORD_SIZE)
@@ -48,9 +47,6 @@ class Files:
         self._strays: dict[tuple[int, int], Recorded] = {}
         self._inherited: dict[bytes, int | None] = {}
         self._syscall, self._getxattr, self._lgetxattr = kernel.syscall, kernel.getxattr, kernel.lgetxattr
-        path = ctypes.create_string_buffer(2 * os.pathconf("/", "PC_PATH_MAX"))
-        self._path = memoryview(path).cast("B")
-        self._path_address = ctypes.addressof(path)
 
     # --- seeing ---
 
@@ -74,9 +70,8 @@ class Files:
     def stat(self, host: bytes, follow: bool) -> memoryview:
         """struct stat as the container sees it, valid until the next call. Raises OSError."""
         layout = self._layout
-        self._path[: len(host) + 1] = host + b"\0"
         flags = 0 if follow else AT_SYMLINK_NOFOLLOW
-        if self._syscall(self._newfstatat, AT_FDCWD, self._path_address, self._address, flags, 0, 0) < 0:
+        if self._syscall(self._newfstatat, AT_FDCWD, host, self._buffer, flags) < 0:
             raise fail(kernel.get_errno())
         buffer = self._buffer
         (mode,) = _MODE.unpack_from(buffer, layout.mode)
@@ -97,9 +92,8 @@ class Files:
 
     def statx(self, host: bytes, flags: int, mask: int, follow: bool) -> memoryview:
         """struct statx as the container sees it, valid until the next call. Raises OSError."""
-        self._path[: len(host) + 1] = host + b"\0"
         flags = flags & ~AT_SYMLINK_NOFOLLOW if follow else flags | AT_SYMLINK_NOFOLLOW
-        if self._syscall(self._statx, AT_FDCWD, self._path_address, flags, mask, self._address, 0) < 0:
+        if self._syscall(self._statx, AT_FDCWD, host, flags, mask, self._buffer) < 0:
             raise fail(kernel.get_errno())
         buffer = self._buffer
         (mode,) = struct.unpack_from("=H", buffer, _STATX_MODE)

@@ -142,8 +142,17 @@ class Guest:
     def own(self, place: Place) -> None:
         """Before a file's content or metadata change: not read-only, and not a layer's."""
         self.writable(place)
-        if self.copy_up is not None and place.mount is self.namespace.root:
+        if self.copy_up is None:
+            return
+        if place.mount is self.namespace.root:
             self.copy_up.ensure(place.host.rstrip(b"/"))
+        elif place.guest.startswith(b"/proc/") and b"/fd/" in place.guest:
+            try:
+                real = os.stat(place.host)
+            except OSError:
+                return
+            if self.copy_up.shared(place.host, real, follow=True):
+                raise fail(errno.EROFS)  # a layer's file that has no name here any more
 
     def own_descriptor(self, task: Task, fd: int) -> bytes:
         """Before what a descriptor refers to changes; the host's path to change it by. Raises OSError."""

@@ -58,7 +58,7 @@ class Loop:
         self._vfork = numbers.get("vfork", -1)
         self._mmap = numbers["mmap"]
         self._message = ctypes.c_ulong()
-        self._message_address = ctypes.addressof(self._message)
+        self._message_pointer = ctypes.pointer(self._message)
         self.started: dict[int, Callable[[], object]] = {}
         """What to do when these processes have become the program they are to run."""
         self.ended: dict[int, Callable[[int], None]] = {}
@@ -140,7 +140,7 @@ class Loop:
         ptrace(request, pid, 0, number)
 
     def _event_message(self, pid: int) -> int:
-        ptrace(PTRACE_GETEVENTMSG, pid, 0, self._message_address)
+        ptrace(PTRACE_GETEVENTMSG, pid, 0, self._message_pointer)
         return self._message.value
 
     def _hold(self, pid: int) -> None:

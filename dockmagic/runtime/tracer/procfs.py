@@ -49,11 +49,22 @@ class ProcView:
         if len(rest) == 2 and rest[0] in _NATURAL:
             return path
         if len(rest) == 2 and rest[0] == b"fd":
-            if last:
-                return path  # the kernel follows it to the open file itself, which may have no path
-            known = self._namespace.guest(os.readlink(path))
-            return path if known is None else known
+            return self._opened(path, last)
         return None
+
+    def _opened(self, path: bytes, last: bool) -> bytes:
+        """A descriptor's file by its own path, so that writing to it is seen; else the kernel follows the link."""
+        host = os.readlink(path)
+        known = self._namespace.guest(host) if host[:1] == b"/" else None
+        if known is None:
+            return path
+        if last:
+            try:
+                if not os.path.samestat(os.stat(path), os.lstat(self._namespace.place(known).host)):
+                    return path
+            except OSError:
+                return path
+        return known
 
     def link(self, path: bytes, who: Task) -> bytes | None:
         """What readlink of a canonical path below /proc gives, or None when it is no magic link.

@@ -26,23 +26,22 @@ class Registers:
         self._vector = ctypes.create_string_buffer(
             struct.pack("@PN", ctypes.addressof(self._buffer), 8 * arch.register_count), 16
         )
-        self._vector_address = ctypes.addressof(self._vector)
         self._set = arch.number_register_set
         self._number = ctypes.c_int(0)
         self._number_vector = ctypes.create_string_buffer(struct.pack("@PN", ctypes.addressof(self._number), 4), 16)
 
     def load(self, pid: int) -> None:
         """Read the registers of ``pid``, which must be stopped."""
-        ptrace(PTRACE_GETREGSET, pid, NT_PRSTATUS, self._vector_address)
+        ptrace(PTRACE_GETREGSET, pid, NT_PRSTATUS, self._vector)
 
     def store(self, pid: int) -> None:
-        ptrace(PTRACE_SETREGSET, pid, NT_PRSTATUS, self._vector_address)
+        ptrace(PTRACE_SETREGSET, pid, NT_PRSTATUS, self._vector)
 
     def set_number(self, pid: int, number: int) -> None:
         """Make the call about to run another one; -1 skips it. To be followed by :meth:`store`."""
         if self._set:
             self._number.value = number
-            ptrace(PTRACE_SETREGSET, pid, self._set, ctypes.addressof(self._number_vector))
+            ptrace(PTRACE_SETREGSET, pid, self._set, self._number_vector)
         else:
             self.words[self.number_index] = number & _MASK
 
