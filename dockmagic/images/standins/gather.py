@@ -98,7 +98,7 @@ class Gatherer:
         return at or "/"
 
     def program(self, name: str) -> bool:
-        """Take a program, its loader, libraries and, for a script, its shell. False when it is not there or lacks some."""
+        """Take a program, its loader, libraries and, for a script, its shell; False where any is missing."""
         path = self._where(name)
         return bool(path) and self._program(name, path)
 

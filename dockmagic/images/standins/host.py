@@ -12,8 +12,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # What people use in a Dockerfile or at a container's prompt. No interpreters, no network servers: each would draw in
 # many libraries, and an image that has them is one FROM away once a registry is in reach.
-PROGRAMS = tuple(
-    """
+_NAMES = """
     sh bash busybox
     arch b2sum base32 base64 basename cat chgrp chmod chown cksum comm cp csplit cut date dd df dir dircolors dirname du
     echo env expand expr factor false fmt fold groups head hostid id install join link ln logname ls md5sum mkdir mkfifo
@@ -24,8 +23,8 @@ PROGRAMS = tuple(
     getent getopt hostname which less more nano clear tput ps pgrep pkill kill free uptime top watch
     mount umount mountpoint flock setsid script hexdump column rev
     useradd userdel usermod groupadd groupdel
-    """.split()
-)
+"""
+PROGRAMS = tuple(_NAMES.split())
 _APPLETS = ("adduser", "addgroup", "ip", "nc", "nslookup", "ping", "vi", "wget")
 """Taken only as names of busybox: the machine's own ones bring many libraries, or are no single program."""
 _NOT_OF_BUSYBOX = {"bash", "busybox", "gawk", "mawk"}
@@ -52,9 +51,9 @@ _LOGIN_DEFS = "UID_MIN 1000\nUID_MAX 60000\nGID_MIN 1000\nGID_MAX 60000\nUSERGRO
 
 
 def gather(root: str = "") -> list[Entry]:
-    """The layer's entries, sorted by path (hard links last, after their targets), every time set. ``root`` stands for ``/``, in tests.
+    """The layer's entries, sorted by path (hard links last, after their targets), every time set.
 
-    Raises Unavailable where the machine has no shell that could be taken.
+    ``root`` stands for ``/``, in tests. Raises Unavailable where the machine has no shell that could be taken.
     """
     taken = Gatherer(root)
     for name in PROGRAMS:

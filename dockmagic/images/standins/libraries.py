@@ -42,7 +42,7 @@ class Libraries:
         found: dict[str, str] = {}
         files = [program.interpreter] if program.interpreter else []
         missing: list[str] = []
-        todo = [(path, program, ())]
+        todo: list[tuple[str, elf.Program, tuple[str, ...]]] = [(path, program, ())]
         loader_name = os.path.basename(program.interpreter)
         while todo:
             at, current, inherited = todo.pop()

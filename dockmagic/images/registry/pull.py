@@ -1,0 +1,220 @@
+"""Pulling: a manifest, then its layers, three at a time into the content store, unpacked in order as they come."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from dockmagic.errors import DockmagicError, InvalidParameter, NotFound
+from dockmagic.images.blobs import BlobLayer
+from dockmagic.images.chain import chain_id
+from dockmagic.images.manifest import Descriptor
+from dockmagic.images.platforms import Platform
+from dockmagic.images.protocols import Layer
+from dockmagic.images.reference import Reference
+from dockmagic.images.registry import manifests
+from dockmagic.images.registry.download import CHUNK, BlobStream
+from dockmagic.images.registry.progress import Progress
+from dockmagic.images.registry.transport import Transport
+
+if TYPE_CHECKING:
+    from dockmagic.images.store import Store, StoredImage
+
+WORKERS = 3  # as dockerd's max-concurrent-downloads
+_SHOWN = 12
+"""hex digits of a digest that docker shows"""
+
+
+class Pull:
+    """One image from one server."""
+
+    def __init__(self, store: Store, transport: Transport, progress: Progress) -> None:
+        self._store = store
+        self._transport = transport
+        self._progress = progress
+
+    def run(self, reference: Reference, platform: Platform | None) -> StoredImage:
+        """Pull ``reference``; the image, tagged and with its digest recorded."""
+        asked = reference.digest or reference.tag
+        known = None if reference.digest else manifests.head(self._transport, reference.tag)
+        here = self._present(reference, known.digest if known else reference.digest) if platform is None else None
+        if here is not None and (known is not None or reference.digest):
+            digest = known.digest if known else reference.digest
+            self._progress.message(asked, f"Pulling from {reference.path}")
+            return self._finish(here, reference, digest, new=False)
+        # by digest where HEAD told it: nobody can then move the tag between the two requests
+        by = known.digest if known else asked
+        top = manifests.fetch(self._transport, by, reference.digest or (known.digest if known else ""))
+        self._progress.message(asked, f"Pulling from {reference.path}")
+        manifest = manifests.for_platform(self._transport, top, platform or Platform.host())
+        config = self._config(manifest.config)
+        diff_ids = _diff_ids(config, manifest.layers)
+        layers, new = self._layers(manifest.layers, diff_ids)
+        image = self._store.add(config, layers)
+        return self._finish(image, reference, top.digest, new=new)
+
+    def _present(self, reference: Reference, digest: str) -> StoredImage | None:
+        if not digest:
+            return None
+        try:
+            return self._store.get(str(reference.with_digest(digest)))
+        except NotFound:
+            return None
+
+    def _finish(self, image: StoredImage, reference: Reference, digest: str, *, new: bool) -> StoredImage:
+        if reference.tag:
+            self._store.tag(image.id, Reference(reference.domain, reference.path, reference.tag))
+        self._store.add_digest(image.id, reference.with_digest(digest))
+        self._progress.say(f"Digest: {digest}")
+        what = "Downloaded newer image for" if new else "Image is up to date for"
+        self._progress.say(f"Status: {what} {reference.familiar}")
+        return self._store.get(image.id)
+
+    def _config(self, descriptor: Descriptor) -> bytes:
+        if descriptor.size > manifests.LIMIT:
+            raise InvalidParameter(f"the image's config is bigger than {manifests.LIMIT} bytes")
+        with BlobStream(self._transport, descriptor.digest, descriptor.size) as stream:
+            data = stream.read()
+        if "sha256:" + hashlib.sha256(data).hexdigest() != descriptor.digest:
+            raise DockmagicError(f"image config verification failed for digest {descriptor.digest}")
+        return data
+
+    def _layers(self, descriptors: list[Descriptor], diff_ids: list[str]) -> tuple[list[Layer], bool]:
+        """The image's layers, downloaded and unpacked where they are not here yet, and whether any was not."""
+        snapshots = self._store.snapshots
+        chain, done = "", 0
+        layers: list[Layer] = [
+            BlobLayer(self._store.content, descriptor.digest, descriptor.size, descriptor.media_type, diff_id)
+            for descriptor, diff_id in zip(descriptors, diff_ids, strict=True)
+        ]
+        for descriptor in descriptors:
+            self._progress.step(_short(descriptor.digest), "Pulling fs layer")
+        # layers at the bottom that are here already
+        for layer, descriptor in zip(list(layers), descriptors, strict=True):
+            following = chain_id(chain, layer.diff_id)
+            if not snapshots.has(following):
+                break
+            if not self._store.content.has(descriptor.digest):  # built here, or packed otherwise: the same layer
+                layers[done] = snapshots.layers.get(layer.diff_id)
+            chain, done = following, done + 1
+            self._progress.step(_short(descriptor.digest), "Already exists")
+        for descriptor in descriptors[done + WORKERS :]:
+            self._progress.step(_short(descriptor.digest), "Waiting")
+        with self._downloading(descriptors[done:]) as arrivals:
+            for layer, descriptor, arrival in zip(layers[done:], descriptors[done:], arrivals, strict=True):
+                arrival.result()
+                shown = _short(descriptor.digest)
+                chain = snapshots.unpack(chain, _Watched(layer, self._progress, shown))
+                self._progress.step(shown, "Pull complete")
+        return layers, done < len(layers)
+
+    @contextlib.contextmanager
+    def _downloading(self, descriptors: list[Descriptor]) -> Iterator[list[concurrent.futures.Future[None]]]:
+        """Downloads under way; all are given up when the block fails."""
+        pool = concurrent.futures.ThreadPoolExecutor(WORKERS, "pull")
+        try:
+            yield [pool.submit(self._download, descriptor) for descriptor in descriptors]
+        except BaseException:
+            self._transport.stop.set()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _download(self, descriptor: Descriptor) -> None:
+        """Bring one blob into the content store, from where an earlier try broke off."""
+        shown, total = _short(descriptor.digest), descriptor.size
+        try:
+            with self._store.content.ingest(descriptor.digest) as ingest:
+                if not ingest.done:
+                    if ingest.offset > total:
+                        ingest.restart()
+                    with BlobStream(
+                        self._transport,
+                        descriptor.digest,
+                        total,
+                        lambda at: self._progress.moved(shown, "Downloading", at, total),
+                        lambda seconds: self._progress.step(shown, _retrying(seconds)),
+                        ingest.offset,
+                    ) as stream:
+                        while data := stream.read(CHUNK):
+                            ingest.write(data)
+                    self._progress.step(shown, "Verifying Checksum")
+                    try:
+                        ingest.commit()
+                    except InvalidParameter:
+                        what = f"filesystem layer verification failed for digest {descriptor.digest}"
+                        raise DockmagicError(what) from None
+            self._progress.step(shown, "Download complete")
+        except BaseException:
+            self._transport.stop.set()  # the others end at their next chunk: one error, soon
+            raise
+
+
+class _Watched:
+    """A layer that tells how far it has been read: docker's "Extracting" counts compressed bytes."""
+
+    def __init__(self, layer: Layer, progress: Progress, shown: str) -> None:
+        self._layer = layer
+        self._progress = progress
+        self._shown = shown
+        self.diff_id, self.digest = layer.diff_id, layer.digest
+        self.media_type, self.size = layer.media_type, layer.size
+
+    def open(self) -> BinaryIO:
+        return io.BufferedReader(_Counted(self._layer.open(), self._moved), CHUNK)
+
+    def open_tar(self) -> BinaryIO:
+        from dockmagic.images.compression import decompressed
+
+        return decompressed(self.open())
+
+    def _moved(self, current: int) -> None:
+        self._progress.moved(self._shown, "Extracting", current, self.size)
+
+
+class _Counted(io.RawIOBase):
+    def __init__(self, source: BinaryIO, moved: Any) -> None:
+        super().__init__()
+        self._source = source
+        self._moved = moved
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._source.read(len(buffer))
+        buffer[: len(data)] = data
+        if data:
+            self._at += len(data)
+            self._moved(self._at)
+        return len(data)
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()
+
+
+def _diff_ids(config: bytes, layers: list[Descriptor]) -> list[str]:
+    try:
+        diff_ids = json.loads(config)["rootfs"]["diff_ids"]
+        found = [str(diff_id) for diff_id in diff_ids or []]
+    except (ValueError, KeyError, TypeError):
+        raise InvalidParameter("the image's config can't be read: it names no layers") from None
+    if len(found) != len(layers):
+        raise InvalidParameter("invalid rootfs in image configuration: not as many layers as in the manifest")
+    return found
+
+
+def _short(digest: str) -> str:
+    return digest.removeprefix("sha256:")[:_SHOWN]
+
+
+def _retrying(seconds: float) -> str:
+    rounded = max(1, round(seconds))
+    return f"Retrying in {rounded} second{'s' if rounded > 1 else ''}"
