@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dockmagic import client as engines
@@ -37,6 +37,7 @@ class Engine:
         self,
         method: str,
         path: str,
+        /,
         *,
         json_body: Any = None,
         data: Body | None = None,
@@ -66,16 +67,16 @@ class Engine:
         result: requests.Response = response
         return result
 
-    def get(self, path: str, **params: Any) -> Any:
+    def get(self, path: str, /, **params: Any) -> Any:
         return _decoded(self.request("GET", path, **params))
 
-    def post(self, path: str, json_body: Any = None, **params: Any) -> Any:
+    def post(self, path: str, /, json_body: Any = None, **params: Any) -> Any:
         return _decoded(self.request("POST", path, json_body=json_body, **params))
 
-    def delete(self, path: str, **params: Any) -> Any:
+    def delete(self, path: str, /, **params: Any) -> Any:
         return _decoded(self.request("DELETE", path, **params))
 
-    def messages(self, method: str, path: str, **kwargs: Any) -> Iterator[dict[str, Any]]:
+    def messages(self, method: str, path: str, /, **kwargs: Any) -> Generator[dict[str, Any], None, None]:
         """The JSON messages of a stream, as they come; closing the iterator ends the request."""
         response = self.request(method, path, stream=True, **kwargs)
         with contextlib.closing(response):
@@ -88,7 +89,7 @@ class Engine:
             if rest.strip():
                 yield json.loads(rest)
 
-    def download(self, path: str, **params: Any) -> Iterator[bytes]:
+    def download(self, path: str, /, **params: Any) -> Iterator[bytes]:
         """The bytes of an answer, as they come."""
         response = self.request("GET", path, stream=True, **params)
         with contextlib.closing(response):
@@ -102,7 +103,7 @@ class Engine:
         except (requests.exceptions.RequestException, OSError) as error:
             raise self._gone(error) from error
 
-    def hijack(self, path: str, json_body: Any = None, **params: Any) -> Hijacked:
+    def hijack(self, path: str, /, json_body: Any = None, **params: Any) -> Hijacked:
         """A connection turned into a raw stream both ways: attach and exec start."""
         headers = {"Connection": "Upgrade", "Upgrade": "tcp"}
         response = self.request("POST", path, json_body=json_body, headers=headers, stream=True, **params)

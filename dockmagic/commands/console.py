@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
     from dockmagic.views.view import View
+
+Resize = Callable[[int, int], None]
 
 
 class Live(Protocol):
@@ -31,6 +35,11 @@ class Console(Protocol):
         ...
 
     @property
+    def lines_only(self) -> bool:
+        """Whether what is written can't be written anew: a pipe, a log."""
+        ...
+
+    @property
     def confirms(self) -> bool:
         """Whether a question can be asked."""
         ...
@@ -51,7 +60,17 @@ class Console(Protocol):
         """An answer of the user's; secret answers are not shown."""
         ...
 
-    def live(self) -> Live: ...
+    def live(self, *, notes: bool = False) -> Live:
+        """A live place; ``notes`` puts what stays of it where :meth:`note` writes."""
+        ...
+
+    def raw_terminal(self, resize: Resize | None) -> AbstractContextManager[None]:
+        """The terminal's keys as bytes, its size told to ``resize``. Only when ``terminal``."""
+        ...
+
+    def signals(self, send: Callable[[str], None]) -> AbstractContextManager[None]:
+        """While it lasts a terminal's signals go to ``send`` by name; in a notebook an interrupt stays an interrupt."""
+        ...
 
 
 class Silent:
@@ -69,6 +88,7 @@ class Buffer:
 
     terminal = False
     confirms = False
+    lines_only = False
 
     def __init__(self, stdin: bytes | None = None) -> None:
         self.stdin: BinaryIO | None = None if stdin is None else io.BytesIO(stdin)
@@ -89,8 +109,14 @@ class Buffer:
     def ask(self, question: str, secret: bool = False) -> str:
         return ""
 
-    def live(self) -> Live:
+    def live(self, *, notes: bool = False) -> Live:
         return _Kept(self.shown)
+
+    def raw_terminal(self, resize: Resize | None) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def signals(self, send: Callable[[str], None]) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 class _Kept:

@@ -1,4 +1,4 @@
-"""Reading a command's words as docker's flag library does (spf13/pflag): ``-itd``, ``-e A=b``, ``-p=80:80``, ``--rm=false``."""
+"""Reading a command's words as docker's flag library does (spf13/pflag): ``-itd``, ``-p=80:80``, ``--rm=false``."""
 
 from __future__ import annotations
 

@@ -24,7 +24,8 @@ class Hijacked:
     def __init__(self, response: requests.Response) -> None:
         self._response = response  # holds the connection open
         self.multiplexed = response.headers.get("Content-Type", "") == "application/vnd.docker.multiplexed-stream"
-        self._file: Any = response.raw._fp.fp  # http.client's buffered reader
+        raw_answer: Any = response.raw
+        self._file: Any = raw_answer._fp.fp  # http.client's buffered reader
         raw = self._file.raw
         self._socket: Any = getattr(raw, "_sock", raw)
         with contextlib.suppress(AttributeError, OSError):

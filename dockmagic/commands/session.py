@@ -36,7 +36,7 @@ class Session:
         self._fresh = False
 
     def begin(self) -> None:
-        """A new command line: the engine is looked at afresh, for the environment may have changed or it may have ended."""
+        """A new command line: look at the engine afresh; the environment may have changed, or it may have ended."""
         self._fresh = False
 
     @property

@@ -67,7 +67,7 @@ GROUPS = {
 
 COMMON = ("run", "exec", "ps", "build", "pull", "push", "images", "login", "logout", "search", "version", "info")
 
-SWARM = frozenset("config node secret service stack swarm".split())
+SWARM = frozenset(["config", "node", "secret", "service", "stack", "swarm"])
 
 ABSENT = {
     "manifest": "dockmagic has no manifest lists of its own",

@@ -21,11 +21,23 @@ import re
 from dataclasses import dataclass, field
 
 MANY = frozenset(
-    "list strings stringArray map mount ulimit filter network stringToString uint-list dockmagic-list".split()
+    [
+        "list",
+        "strings",
+        "stringArray",
+        "map",
+        "mount",
+        "ulimit",
+        "filter",
+        "network",
+        "stringToString",
+        "uint-list",
+        "dockmagic-list",
+    ]
 )
 """Types of flags that may be given more than once."""
 
-WHOLE = frozenset("int int64 uint16".split())
+WHOLE = frozenset(["int", "int64", "uint16"])
 
 _FLAG = re.compile(
     r"^  (?:-(?P<short>\w), |    )--(?P<long>[\w-]+)(?: (?P<type>[A-Za-z][\w-]*))?(?:   *(?P<help>\S.*))?$"

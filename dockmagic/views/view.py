@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 class View:
     """Something to look at. A view is made of values and never changes what it shows of them."""
 
+    told = False
+    """Whether a command has written all of it to its console already."""
+
     shown: Callable[[], bool] | None = None
     """Set by a face that has shown this already: tells whether showing it once more would repeat it."""
 

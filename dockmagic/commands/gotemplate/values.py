@@ -45,7 +45,7 @@ def _exponent(value: float) -> str:
 
 def truth(value: Any) -> bool:
     """Go templates' truth: empty and zero are false."""
-    return value is not NO_VALUE and value is not None and value not in (False, 0, "") and value != [] and value != {}
+    return value is not NO_VALUE and value is not None and value not in (False, 0, "", [], {})
 
 
 def go_json(value: Any, indent: int | None = None) -> str:

@@ -1,0 +1,176 @@
+"""Processes in containers that are there already: exec, attach, start."""
+
+from __future__ import annotations
+
+import contextlib
+
+from dockmagic.commands.containerspec import environment
+from dockmagic.commands.errors import CommandError, EngineError, ExitError, Interrupted
+from dockmagic.commands.flags import Options
+from dockmagic.commands.handle import ContainerHandle
+from dockmagic.commands.run import check_terminal, resize
+from dockmagic.commands.session import Session
+from dockmagic.commands.streams import Output, pump
+from dockmagic.commands.tree import command
+from dockmagic.views.run import RunResult
+from dockmagic.views.text import Text
+from dockmagic.views.view import View
+
+
+@command
+def execute(session: Session, options: Options, operands: list[str]) -> View | None:
+    """Usage:  docker exec [OPTIONS] CONTAINER COMMAND [ARG...]
+
+    Execute a command in a running container
+
+    Aliases:
+      docker container exec, docker exec
+
+    Options:
+      -d, --detach               Detached mode: run command in the background
+      -e, --env list             Set environment variables
+          --env-file list        Read in a file of environment variables
+      -i, --interactive          Keep STDIN open even if not attached
+          --privileged           Give extended privileges to the command
+      -t, --tty                  Allocate a pseudo-TTY
+      -u, --user string          Username or UID (format: "<name|uid>[:<group|gid>]")
+      -w, --workdir string       Working directory inside the container
+    """
+    container, *words = operands
+    interactive, tty, detached = options.on("interactive"), options.on("tty"), options.on("detach")
+    if interactive and tty and not detached:
+        check_terminal(session)
+    try:
+        env = environment(options.all("env-file"), options.all("env"))
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    engine = session.engine
+    body = {
+        "Cmd": words,
+        "Env": env,
+        "User": options.text("user"),
+        "WorkingDir": options.text("workdir"),
+        "Privileged": options.on("privileged"),
+        "Tty": tty,
+        "AttachStdin": interactive and not detached,
+        "AttachStdout": not detached,
+        "AttachStderr": not detached,
+    }
+    made = engine.post(f"/containers/{container}/exec", body)["Id"]
+    if detached:
+        engine.post(f"/exec/{made}/start", {"Detach": True, "Tty": tty})
+        return None
+    output = Output(session.console)
+    try:
+        connection = engine.hijack(f"/exec/{made}/start", {"Detach": False, "Tty": tty})
+    except EngineError as error:
+        raise _not_started(error) from None
+    with contextlib.closing(connection):
+        try:
+            pump(
+                session.console, connection, output, tty=tty, stdin=interactive,
+                resize=lambda rows, columns: resize(session, f"/exec/{made}", rows, columns),
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"Interrupted: what ran in {container} lost its connection; the container runs on",
+                RunResult(output.stdout, output.stderr, 130, container),
+            ) from None
+    code = int(engine.get(f"/exec/{made}/json")["ExitCode"])
+    result = RunResult(output.stdout, output.stderr, code, container)
+    if code:
+        raise ExitError(code, f"docker exec {container}", result)
+    return result
+
+
+def _not_started(error: EngineError) -> CommandError:
+    if "executable file not found" in error.reason or "no such file" in error.reason:
+        return CommandError(str(error), 127)
+    return CommandError(str(error), 126)
+
+
+@command
+def attach(session: Session, options: Options, operands: list[str]) -> View | None:
+    """Usage:  docker attach [OPTIONS] CONTAINER
+
+    Attach local standard input, output, and error streams to a running container
+
+    Aliases:
+      docker container attach, docker attach
+
+    Options:
+          --no-stdin             Do not attach STDIN
+    """
+    name = operands[0]
+    state = session.engine.get(f"/containers/{name}/json")
+    if not state["State"]["Running"]:
+        raise CommandError("cannot attach to a stopped container, start it first")
+    if state["State"]["Paused"]:
+        raise CommandError("cannot attach to a paused container, unpause it first")
+    return _follow(session, name, state, stdin=not options.on("no-stdin") and bool(state["Config"]["OpenStdin"]))
+
+
+def _follow(session: Session, name: str, state: dict[str, object], *, stdin: bool, start: bool = False) -> View:
+    """Attach to a container (and start it), show it until it ends."""
+    engine = session.engine
+    tty = bool(state["Config"]["Tty"])  # type: ignore[index]
+    output = Output(session.console)
+    connection = engine.hijack(f"/containers/{name}/attach", stream=True, stdin=stdin, stdout=True, stderr=True)
+    waiting = engine.request("POST", f"/containers/{name}/wait", stream=True, condition="next-exit" if start else None)
+    with contextlib.closing(waiting), contextlib.closing(connection):
+        if start:
+            engine.post(f"/containers/{name}/start")
+        try:
+            pump(
+                session.console, connection, output, tty=tty, stdin=stdin,
+                resize=lambda rows, columns: resize(session, f"/containers/{name}", rows, columns),
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            raise Interrupted(f"Interrupted: detached from {name}, which runs on") from None
+        code = int(waiting.json()["StatusCode"])
+    result = RunResult(output.stdout, output.stderr, code, name)
+    if code:
+        raise ExitError(code, f"container {name}", result)
+    return result
+
+
+@command
+def start(session: Session, options: Options, operands: list[str]) -> View | None:
+    """Usage:  docker start [OPTIONS] CONTAINER [CONTAINER...]
+
+    Start one or more stopped containers
+
+    Aliases:
+      docker container start, docker start
+
+    Options:
+      -a, --attach               Attach STDOUT/STDERR and forward signals
+      -i, --interactive          Attach container's STDIN
+    """
+    if options.on("attach") or options.on("interactive"):
+        if len(operands) > 1:
+            raise CommandError("you cannot start and attach multiple containers at once")
+        state = session.engine.get(f"/containers/{operands[0]}/json")
+        return _follow(
+            session, operands[0], state, stdin=options.on("interactive") and state["Config"]["OpenStdin"], start=True
+        )
+    failed = []
+    for name in operands:
+        try:
+            session.engine.post(f"/containers/{name}/start")
+        except EngineError as error:
+            session.console.err(f"{error}\n".encode())
+            failed.append(name)
+        else:
+            if len(operands) > 1:
+                session.console.out(f"{name}\n".encode())
+    if failed:
+        raise CommandError(f"Error: failed to start containers: {', '.join(failed)}")
+    if len(operands) > 1:
+        return None
+    handle = ContainerHandle(session.engine, str(session.engine.get(f"/containers/{operands[0]}/json")["Id"]))
+    handle.content = operands[0]
+    return handle
+
+
+__all__ = ["Text", "attach", "execute", "start"]

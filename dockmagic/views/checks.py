@@ -1,0 +1,47 @@
+"""Build checks: what was found, each under the line of the Dockerfile it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dockmagic.views.view import View, clean, render
+
+
+@dataclass(frozen=True)
+class Finding:
+    """``line`` counts from 1; 0 when it is about the whole."""
+
+    rule: str
+    detail: str
+    description: str
+    url: str
+    line: int
+
+
+class Checks(View):
+    """The findings on ``source``."""
+
+    def __init__(self, source: str, findings: Sequence[Finding], name: str = "Dockerfile") -> None:
+        self.source = source
+        self.findings = list(findings)
+        self.name = name
+
+    def marked(self) -> list[tuple[int, str, list[Finding]]]:
+        """(line number, line, its findings) of the lines that have some."""
+        lines = self.source.split("\n")
+        numbers = sorted({f.line for f in self.findings if 1 <= f.line <= len(lines)})
+        return [(n, lines[n - 1], [f for f in self.findings if f.line == n]) for n in numbers]
+
+    def text(self) -> str:
+        if not self.findings:
+            return "Check complete, no warnings found."
+        lines = []
+        for number, line, found in self.marked():
+            lines.append(f"{clean(self.name, lines=False)}:{number} | {clean(line, lines=False)}")
+            lines += [f"  WARNING: {f.rule}: {clean(f.detail, lines=False)}" for f in found]
+        lines += [f"WARNING: {f.rule}: {clean(f.detail, lines=False)}" for f in self.findings if not f.line]
+        return "\n".join(lines)
+
+    def html(self) -> str:
+        return render("checks.html", checks=self)
