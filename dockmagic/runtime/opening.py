@@ -10,13 +10,12 @@ from pathlib import Path
 from dockmagic.errors import DockmagicError, Unavailable
 from dockmagic.runtime import libc, messages, process, userns
 from dockmagic.runtime.namespaces import capabilities
-from dockmagic.runtime.namespaces.container import Ground
-from dockmagic.runtime.namespaces.tier import NamespaceTier
+from dockmagic.runtime.namespaces.ground import Ground
 from dockmagic.runtime.probe import TIERS, probe_tier
 from dockmagic.runtime.process import ShimProcess
-from dockmagic.runtime.protocols import Capability, Process, Tier
+from dockmagic.runtime.protocols import Capability, Process
 from dockmagic.runtime.spec import Exit, Spec
-from dockmagic.runtime.zygote import Work, shim_of_note, start_zygote
+from dockmagic.runtime.zygote import Setup, Work, shim_of_note, start_zygote
 
 
 class ShimRuntime:
@@ -70,15 +69,16 @@ def open_runtime(folder: Path, tier: str | None = None) -> ShimRuntime:
     registry.mkdir(parents=True, exist_ok=True)
     capability = _choose(folder, tier or os.environ.get("DOCKMAGIC_RUNTIME", ""))
     if capability.tier == "tracer":
-        return ShimRuntime(capability, start_zygote(_tracer_tier(folder), str(registry)))
+        return ShimRuntime(capability, start_zygote(Setup("tracer", str(registry), folder=str(folder / "tracer"))))
     if not _join_survivor(registry):
         _enter(capability)
     ground = Ground(
         rootless=not userns.in_initial_namespace(),
         single_id=userns.mapped_ids() == 1,
         last_capability=capabilities.last(),
+        capabilities=capabilities.effective(),
     )
-    return ShimRuntime(capability, start_zygote(NamespaceTier(capability.tier, ground), str(registry)))
+    return ShimRuntime(capability, start_zygote(Setup(capability.tier, str(registry), ground)))
 
 
 def _choose(folder: Path, forced: str) -> Capability:
@@ -94,12 +94,6 @@ def _choose(folder: Path, forced: str) -> Capability:
         reasons.append(f"{name}: {failed.name}: {failed.detail or failed.meaning}" if failed else name)
     what = f"the {forced} runtime can't work here" if forced else "no runtime can work here"
     raise Unavailable(f"{what} ({'; '.join(reasons)})")
-
-
-def _tracer_tier(folder: Path) -> Tier:
-    from dockmagic.runtime.tracer.tier import TracerTier
-
-    return TracerTier(str(folder / "tracer"))
 
 
 def _enter(capability: Capability) -> None:

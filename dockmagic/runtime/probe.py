@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +30,7 @@ def probe_tier(name: str, folder: Path | None = None) -> Capability:
     if name == "tracer":
         return _tracer()
     attempt = {"namespaces": _try_privileged, "rootless": _try_rootless}[name]
-    with _scratch(folder) as scratch:
+    with _Scratch(folder) as scratch:
         return _in_child(name, lambda: attempt(scratch))
 
 
@@ -47,7 +45,7 @@ class _Report:
     overlay: str = "no"
 
     def note(self, name: str, ok: bool, detail: str = "", meaning: str = "", *, needed: bool = False) -> bool:
-        self.findings.append(Finding(name, ok, detail, meaning))
+        self.findings.append(Finding(name, ok, detail, "" if ok else meaning))
         if needed and not ok:
             self.available = False
         return ok
@@ -198,18 +196,31 @@ def _tracer() -> Capability:
     return probe_tracer()
 
 
-class _scratch:
+class _Scratch:
     """A folder to try in, on the file system of ``folder`` (or of the temporary files)."""
 
     def __init__(self, folder: Path | None) -> None:
-        place = folder if folder is not None and folder.is_dir() else None
-        self._path = tempfile.mkdtemp(prefix="probe-", dir=place)
+        place = folder if folder is not None and folder.is_dir() else Path(os.environ.get("TMPDIR", "/tmp"))
+        self._path = str(place / f"probe-{os.getpid()}")
 
     def __enter__(self) -> str:
+        os.mkdir(self._path, 0o700)
         return self._path
 
     def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._path, ignore_errors=True)
+        _remove_tree(self._path)
+
+
+def _remove_tree(path: str) -> None:
+    """A few empty folders and files; an overlay's work folder in it may not be listed, but be removed."""
+    try:
+        os.rmdir(path)
+    except NotADirectoryError:
+        os.unlink(path)
+    except OSError:
+        for name in os.listdir(path):
+            _remove_tree(os.path.join(path, name))
+        os.rmdir(path)
 
 
 def _in_child(tier: str, attempt: Callable[[], Capability]) -> Capability:

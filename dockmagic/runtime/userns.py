@@ -7,8 +7,6 @@ this user's own, as 0.
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from typing import Literal
 
 from dockmagic.runtime import libc
@@ -46,7 +44,7 @@ def _commands(pid: int) -> list[list[str]] | None:
     commands = []
     for tool, own, path in (("newgidmap", gid, "/etc/subgid"), ("newuidmap", uid, "/etc/subuid")):
         found = _subordinate(path, names)
-        program = shutil.which(tool)
+        program = _program(tool)
         if found is None or program is None or found[1] < 1000:
             return None
         first, count = found
@@ -99,10 +97,20 @@ def _map_range(commands: list[list[str]], also: int) -> bool:
 
 
 def _run_all(commands: list[list[str]]) -> int:
+    null = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
     for command in commands:
-        if subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode:
+        child = os.posix_spawn(command[0], command, os.environ, file_actions=null)
+        if os.waitpid(child, 0)[1]:
             return 1
     return 0
+
+
+def _program(name: str) -> str | None:
+    for folder in (*os.environ.get("PATH", "").split(":"), "/usr/bin", "/bin"):
+        path = os.path.join(folder, name)
+        if os.path.isabs(path) and os.access(path, os.X_OK):
+            return path
+    return None
 
 
 def in_initial_namespace() -> bool:

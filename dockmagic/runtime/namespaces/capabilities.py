@@ -55,9 +55,8 @@ def bound(allowed: int, highest: int) -> None:
 
 
 def limit(allowed: int) -> None:
-    """Keep only ``allowed`` (of what is held), with nothing inheritable or ambient, as dockerd since 20.10.14."""
-    held = _field("self", "CapPrm") & allowed
-    libc.capset(held, held, 0)
+    """Keep only ``allowed`` (all of them held now), nothing inheritable or ambient, as dockerd since 20.10.14."""
+    libc.capset(allowed, allowed, 0)
     try:
         libc.prctl(libc.PR_CAP_AMBIENT, libc.PR_CAP_AMBIENT_CLEAR_ALL)
     except OSError:

@@ -11,24 +11,22 @@ import os
 import signal
 import socket
 import sys
-from dataclasses import dataclass
 from typing import NoReturn
 
 from dockmagic.runtime import libc, messages
 from dockmagic.runtime.namespaces import capabilities, command, console, devices, ids, mounts, network, rlimits, seccomp
+from dockmagic.runtime.namespaces.ground import Ground
 from dockmagic.runtime.namespaces.reaper import run_under_reaper
 from dockmagic.runtime.protocols import StartError
 from dockmagic.runtime.spec import Spec
 
-
-@dataclass(frozen=True)
-class Ground:
-    """What the tier stands on, found out once by the engine."""
-
-    rootless: bool
-    single_id: bool
-    """Only one id is mapped: chown and the like answer success without doing anything."""
-    last_capability: int
+_IGNORED = frozenset(
+    {
+        *(n for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN),
+        *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD),
+    }
+)
+"""Signals that this process ignores: what Python and its parents left so, and the zygote's own."""
 
 
 def become_container(spec: Spec, ground: Ground, stdio: tuple[int, int, int], shim: socket.socket) -> NoReturn:
@@ -86,7 +84,7 @@ def finish(spec: Spec, ground: Ground, streams: tuple[int, int, int]) -> NoRetur
     if not ground.single_id:
         ids.become(spec.user)
     if not spec.privileged and spec.user.uid == 0:
-        capabilities.limit(allowed)
+        capabilities.limit(allowed & ground.capabilities)
     # Again: becoming another user clears it
     libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
     _enter_working_directory(spec)
@@ -206,10 +204,6 @@ def _install(filters: list[bytes]) -> None:
 
 def _reset_signals() -> None:
     """Python ignores SIGPIPE and SIGXFSZ, the zygote some more; a program expects the defaults."""
-    for number in range(1, signal.NSIG):
-        try:
-            if signal.getsignal(number) is not signal.SIG_DFL:
-                signal.signal(number, signal.SIG_DFL)
-        except (OSError, ValueError):
-            continue  # SIGKILL, SIGSTOP and those libc keeps for itself
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -10,7 +10,8 @@ from typing import NoReturn
 from dockmagic.runtime import libc, messages
 from dockmagic.runtime.namespaces import console
 from dockmagic.runtime.namespaces.cgroups import join_same
-from dockmagic.runtime.namespaces.container import Ground, finish, forbid_imports
+from dockmagic.runtime.namespaces.container import finish, forbid_imports
+from dockmagic.runtime.namespaces.ground import Ground
 from dockmagic.runtime.spec import Spec
 
 _KINDS = ("ipc", "uts", "net", "cgroup", "mnt")

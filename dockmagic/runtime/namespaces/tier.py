@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
 from dockmagic.runtime import libc, messages
-from dockmagic.runtime.namespaces import command
+from dockmagic.runtime.namespaces import capabilities, command, seccomp
 from dockmagic.runtime.namespaces.cgroups import Group, wants_group
-from dockmagic.runtime.namespaces.container import Ground, become_container
+from dockmagic.runtime.namespaces.container import become_container
 from dockmagic.runtime.namespaces.execute import become_exec, open_namespaces
+from dockmagic.runtime.namespaces.ground import Ground
 from dockmagic.runtime.pids import descendants, pids_of
 from dockmagic.runtime.protocols import Capability, StartError
-from dockmagic.runtime.spec import Spec
+from dockmagic.runtime.spec import DEFAULT_CAPABILITIES, Spec
 
 
 class Child:
@@ -89,6 +89,8 @@ class NamespaceTier:
     def __init__(self, name: str, ground: Ground) -> None:
         self.name = name
         self._ground = ground
+        if seccomp.supported():  # once here, not in every child
+            seccomp.default_profile(capabilities.mask_of(DEFAULT_CAPABILITIES))
 
     def probe(self) -> Capability:
         from dockmagic.runtime.probe import probe
@@ -173,7 +175,14 @@ def _tell_failure(become: Callable[[socket.socket], NoReturn], shim: socket.sock
             text += command.words(error.errno or 0)
             messages.send(shim, {"error": text, "code": command.exit_code(text)})
         except BaseException as error:  # whatever it is, this forked process must not run on as a second shim
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            messages.send(shim, {"error": f"{error!r} in {frame.name}, {frame.filename}:{frame.lineno}", "code": 128})
+            messages.send(shim, {"error": f"{error!r} in {_place(error)}", "code": 128})
     finally:
         os._exit(1)
+
+
+def _place(error: BaseException) -> str:
+    """Where it was raised. (No imports here, as traceback's own: the root folder may be the container's.)"""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace is not None else "?"
