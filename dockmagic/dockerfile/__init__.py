@@ -43,6 +43,7 @@ from dockmagic.dockerfile.commands import (
     User,
     Volume,
     Workdir,
+    copy_source,
     find_stage,
 )
 from dockmagic.dockerfile.errors import (
@@ -133,6 +134,7 @@ __all__ = [
     "Workdir",
     "check",
     "chomp",
+    "copy_source",
     "expand_instruction",
     "expand_word",
     "find_heredoc",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from dockmagic.dockerfile.errors import InstructionError
 from dockmagic.dockerfile.mounts import Mount
 from dockmagic.dockerfile.source import Range
 from dockmagic.dockerfile.tree import Node
@@ -265,3 +266,11 @@ def find_stage(stages: tuple[Stage, ...] | list[Stage], name: str) -> Stage | No
     """The last stage of that name (in any case), as BuildKit finds it for FROM, --from and --target; no index."""
     wanted = name.lower()
     return next((stage for stage in reversed(stages) if stage.name == wanted and wanted), None)
+
+
+def copy_source(copy: Copy) -> str:
+    """What a COPY's ``--from`` names, "" for the context. InstructionError if it has a variable."""
+    if "$" in copy.from_[:-1]:
+        message = "variable expansion is not supported for --from, define a new stage with FROM using ARG from global "
+        raise InstructionError(f"{message}scope as a workaround", copy.range, prefixed=False)
+    return copy.from_

@@ -29,7 +29,7 @@ from dockmagic.dockerfile.commands import (
     Volume,
     Workdir,
 )
-from dockmagic.dockerfile.errors import DockerfileError
+from dockmagic.dockerfile.errors import DockerfileError, InstructionError
 from dockmagic.dockerfile.mounts import Expand, parse_mount
 from dockmagic.dockerfile.shell import Expansion, Lexer
 
@@ -251,8 +251,9 @@ def _content(content: InlineFile, expand_raw: Expand) -> InlineFile:
 def _run(instruction: Run, expand: Expand) -> Run:
     try:
         return replace(instruction, mounts=tuple(parse_mount(mount.spec, expand) for mount in instruction.mounts))
-    except DockerfileError as error:
-        raise error.at(instruction.range) from None
+    except InstructionError as error:
+        # Found while building, not while reading: BuildKit's message is without the line then.
+        raise InstructionError(error.message, error.range or instruction.range, prefixed=False) from None
 
 
 def _split_env(entry: str) -> tuple[str, str]:

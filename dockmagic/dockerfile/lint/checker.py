@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from dockmagic.dockerfile.commands import Arg, Copy, From, Instruction, Run, Stage
+from dockmagic.dockerfile.commands import Arg, Copy, From, Instruction, Run, Stage, copy_source
 from dockmagic.dockerfile.errors import DockerfileError, InstructionError
 from dockmagic.dockerfile.expand import GlobalScope, StageScope, platform_args
 from dockmagic.dockerfile.golang import quote
@@ -206,7 +206,9 @@ class _Checker:
             return self.states[-1]
         found = bases.get(self.target.lower()) or self._by_index(self.target)
         if found is None:
-            self._fail(DockerfileError(f"target stage {quote(self.target)} could not be found"))
+            names = [state.name for state in self.states]
+            message = f"target stage {quote(self.target)} could not be found"
+            self._fail(DockerfileError(with_suggestion(message, self.target, names)))
         return found
 
     def _find_dependencies(self, bases: dict[str, StageState]) -> None:
@@ -223,6 +225,11 @@ class _Checker:
         """Note the stages that an instruction takes files from."""
         names = [mount.from_ for mount in command.mounts] if isinstance(command, Run) else []
         if isinstance(command, Copy) and command.from_:
+            try:
+                copy_source(command)
+            except DockerfileError as error:
+                self._fail(error)
+                return
             if re.fullmatch(r"[+-]?[0-9]{1,6}", command.from_):
                 found = self._by_index(command.from_.removeprefix("+"))
                 if found is None:
