@@ -212,12 +212,13 @@ class _Scratch:
 
 
 def _remove_tree(path: str) -> None:
-    """A few empty folders and files; an overlay's work folder in it may not be listed, but be removed."""
+    """A few folders and files; an overlay's work folder among them has no permissions at all."""
     try:
         os.rmdir(path)
     except NotADirectoryError:
         os.unlink(path)
     except OSError:
+        os.chmod(path, 0o700)
         for name in os.listdir(path):
             _remove_tree(os.path.join(path, name))
         os.rmdir(path)
