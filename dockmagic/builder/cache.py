@@ -95,7 +95,9 @@ class BuildCache:
 
     def records(self) -> list[Record]:
         """All records, the longest unused first."""
-        return [Record(**dict(row)) for row in self._database.query("SELECT * FROM build_records ORDER BY used, created")]
+        return [
+            Record(**dict(row)) for row in self._database.query("SELECT * FROM build_records ORDER BY used, created")
+        ]
 
     def remove(self, key: str) -> bool:
         """Forget a record; whether no other record needs its layer any more."""

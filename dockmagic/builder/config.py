@@ -24,8 +24,44 @@ _CONFIG_ORDER = (
     "StopTimeout", "ArgsEscaped", "MemorySwap", "Healthcheck", "OnBuild", "Shell",
 )  # fmt: skip
 _SIGNALS = frozenset(
-    "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS TERM TRAP "
-    "TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX".split()
+    [
+        "ABRT",
+        "ALRM",
+        "BUS",
+        "CHLD",
+        "CLD",
+        "CONT",
+        "FPE",
+        "HUP",
+        "ILL",
+        "INT",
+        "IO",
+        "IOT",
+        "KILL",
+        "PIPE",
+        "POLL",
+        "PROF",
+        "PWR",
+        "QUIT",
+        "SEGV",
+        "STKFLT",
+        "STOP",
+        "SYS",
+        "TERM",
+        "TRAP",
+        "TSTP",
+        "TTIN",
+        "TTOU",
+        "URG",
+        "USR1",
+        "USR2",
+        "VTALRM",
+        "WINCH",
+        "XCPU",
+        "XFSZ",
+        "RTMIN",
+        "RTMAX",
+    ]
 )
 
 
@@ -154,7 +190,8 @@ class ImageConfig:
             check["Retries"] = retries
         self.config["Healthcheck"] = check
         shown = " ".join(
-            f"{name}:{duration(durations.get(name, 0))}" for name in ("Interval", "Timeout", "StartPeriod", "StartInterval")
+            f"{name}:{duration(durations.get(name, 0))}"
+            for name in ("Interval", "Timeout", "StartPeriod", "StartInterval")
         )
         self.record(f"HEALTHCHECK {{Test:[{' '.join(test)}] {shown} Retries:{retries}}}")
 

@@ -72,7 +72,8 @@ class Copier:
         existing = _stat(target)
         into = existing is not None and stat.S_ISDIR(existing.st_mode)
         if (entry.is_folder and not contents and existing is not None) or (not entry.is_folder and into):
-            target = os.path.join(target, posixpath.basename(path.rstrip("/")) or "")
+            name = posixpath.basename(path.rstrip("/"))
+            target = os.path.join(target, name) if name else target
             existing = None
         maker.make(target if contents and entry.is_folder and existing is None else os.path.dirname(target))
         _Walk(self, source, options).copy(followed, "", target, overwrite=False)

@@ -69,7 +69,9 @@ class Digester:
             found = [_digest(source, full, entry) for full, entry in unknown]
         else:
             with ThreadPoolExecutor(workers) as pool:
-                parts = list(pool.map(lambda part: [_digest(source, *item) for item in part], _shares(unknown, workers)))
+                parts = list(
+                    pool.map(lambda part: [_digest(source, *item) for item in part], _shares(unknown, workers))
+                )
             found = [digest for part in parts for digest in part]
         learned = {}
         for (full, entry), digest in zip(unknown, found, strict=True):

@@ -92,9 +92,7 @@ class Dispatcher:
         if instruction.security == "insecure":
             raise InvalidParameter("security.insecure is not allowed")
         args, script, summary = _heredocs(instruction, config)
-        if instruction.shell_form and script is None:
-            args = config.with_shell(args)
-        elif instruction.shell_form:
+        if (instruction.shell_form and script is None) or instruction.shell_form:
             args = config.with_shell(args)
         mounts = [
             self._mount(mount, source, config)
@@ -134,7 +132,9 @@ class Dispatcher:
         if target == "/":
             raise InvalidParameter(f'invalid mount target "{target}"')
         if source is not None and not source.dispatched and not source.implicit:
-            raise InvalidParameter(f'cannot mount from stage "{mount.from_}" to "{target}", stage needs to be defined before current command')
+            raise InvalidParameter(
+                f'cannot mount from stage "{mount.from_}" to "{target}", stage needs to be defined before current command'
+            )
         return RunMount(mount, target, source)
 
 

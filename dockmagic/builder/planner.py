@@ -213,7 +213,9 @@ class Planner:
     def _use_image(self, plan: StagePlan, reference: Reference, platform: Platform) -> None:
         vertex = f"[internal] load metadata for {reference}"
         try:
-            image = self._resolver.image(reference, platform if plan.platform or self._options.platform else None, vertex)
+            image = self._resolver.image(
+                reference, platform if plan.platform or self._options.platform else None, vertex
+            )
         except NotFound as error:
             message = f"failed to resolve source metadata for {reference}: {reference}: not found"
             name = plan.base_name
@@ -268,9 +270,7 @@ def _place(plan: StagePlan) -> Range | None:
     return None
 
 
-def merge_attributes(
-    attributes: Mapping[str, str], prefix: str, values: Mapping[str, str | None]
-) -> dict[str, str]:
+def merge_attributes(attributes: Mapping[str, str], prefix: str, values: Mapping[str, str | None]) -> dict[str, str]:
     """Values of the request, and those in attributes such as ``build-arg:NAME``; None means not given."""
     merged = {name.removeprefix(prefix): value for name, value in attributes.items() if name.startswith(prefix)}
     merged.update({name: value for name, value in values.items() if value is not None})

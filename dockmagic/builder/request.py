@@ -55,6 +55,8 @@ class BuildResult:
 
     image_id: str
     warnings: list[str] = field(default_factory=list)
+    platforms: dict[str, str] = field(default_factory=dict)
+    """Every platform that was built, with its image's id; the first is ``image_id``'s."""
 
 
 class BuildError(DockmagicError):

@@ -143,7 +143,9 @@ class FolderTree:
         else:
             entry.xattrs = read_xattrs(full)
             if entry.is_file:
-                entry.identity = f"{found.st_size}:{found.st_mtime_ns}:{found.st_dev}:{found.st_ino}:{found.st_ctime_ns}"
+                entry.identity = (
+                    f"{found.st_size}:{found.st_mtime_ns}:{found.st_dev}:{found.st_ino}:{found.st_ctime_ns}"
+                )
         if self._recorded and ownership.ATTRIBUTE in entry.xattrs:
             self._apply_record(entry, entry.xattrs.pop(ownership.ATTRIBUTE))
         if self._owner is not None:

@@ -1,0 +1,222 @@
+"""The builder's face: a request in, an image in the store out. Begin reading here.
+
+A build loads its context (context.py), plans stages and steps (planner.py), carries them out (solver.py), and puts the
+image together (assemble.py). Everything temporary is in one folder, which goes with the build.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dockmagic.builder.assemble import Built, assemble
+from dockmagic.builder.bases import BaseImages
+from dockmagic.builder.cache import BuildCache
+from dockmagic.builder.checks import report_checks
+from dockmagic.builder.context import Context, MaskedTree, ignore_of, read_context, read_file
+from dockmagic.builder.digests import Digester
+from dockmagic.builder.exporters import export
+from dockmagic.builder.files import FileSteps
+from dockmagic.builder.metadata import Applier
+from dockmagic.builder.mounts import CacheFolders, MountMaker
+from dockmagic.builder.named import NamedContexts
+from dockmagic.builder.options import Settings, settings_of
+from dockmagic.builder.planner import Options, Planner
+from dockmagic.builder.platforms import Platform
+from dockmagic.builder.pruning import Pruner
+from dockmagic.builder.remote import Remotes
+from dockmagic.builder.request import BuildError, BuildRequest, BuildResult, Progress
+from dockmagic.builder.sandbox import Cancelled, Sandbox
+from dockmagic.builder.solver import Layers, Solver, Stop, Tools
+from dockmagic.builder.storage import StoreLayers
+from dockmagic.builder.tree import FolderTree, Tree
+from dockmagic.builder.vertexes import Reporter
+from dockmagic.database import Database
+from dockmagic.dockerfile.gitref import parse_git_reference
+from dockmagic.errors import DockmagicError, InvalidParameter
+from dockmagic.runtime.protocols import Runtime
+
+if TYPE_CHECKING:
+    from dockmagic.images.registry import Registry
+    from dockmagic.images.store import Store
+
+
+class Builder:
+    """Builds images. One for the engine's life; builds may run at the same time."""
+
+    def __init__(self, store: Store, registry: Registry, runtime: Runtime, database: Database, folder: Path) -> None:
+        """``folder`` takes temporary files and the folders of cache mounts."""
+        self._store = store
+        self._registry = registry
+        self._runtime = runtime
+        self._cache = BuildCache(database)
+        self._folder = folder
+        self._layers: Layers = StoreLayers(store, database)
+        self._caches = CacheFolders(folder / "cache-mounts", self._cache)
+        self._scratch = folder / "builds"
+        if self._scratch.exists():  # what an engine that was killed left behind
+            shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.mkdir(parents=True, mode=0o700)
+
+    def build(self, request: BuildRequest, progress: Progress, cancelled: threading.Event) -> BuildResult:
+        """Build what the request asks for. Raises BuildError with BuildKit's message and the lines it is about."""
+        folder = Path(tempfile.mkdtemp(dir=self._scratch, prefix="build-"))
+        try:
+            return _Build(self, request, Reporter(progress), Stop(cancelled), folder).run()
+        except BuildError:
+            raise
+        except DockmagicError as error:
+            raise BuildError(str(error)) from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def records(self) -> list[dict[str, Any]]:
+        """The build cache in the API's BuildCache shape."""
+        return self._pruner().shapes()
+
+    def prune(
+        self, *, filters: Mapping[str, Sequence[str]] | None = None, all: bool = False, keep: int = 0
+    ) -> tuple[list[str], int]:
+        """Empty the build cache down to ``keep`` bytes: ids of what went, and bytes freed."""
+        return self._pruner().prune(filters or {}, all=all, keep=keep)
+
+    def _pruner(self) -> Pruner:
+        return Pruner(self._cache, self._caches, self._layers)
+
+
+class _Build:
+    """One build on its way."""
+
+    def __init__(self, builder: Builder, request: BuildRequest, reporter: Reporter, stop: Stop, folder: Path) -> None:
+        self._builder = builder
+        self._request = request
+        self._reporter = reporter
+        self._stop = stop
+        self._folder = folder
+        self._settings: Settings = settings_of(request)
+        self._remotes = Remotes(folder, stop)
+        self._context_epoch: int | None = None
+        self._context: Context | None = None
+        self._tree: Tree | None = None
+        self._lock = threading.Lock()
+
+    def run(self) -> BuildResult:
+        try:
+            return self._run()
+        finally:
+            if self._context is not None:
+                self._context.close()
+
+    def _run(self) -> BuildResult:
+        settings, builder = self._settings, self._builder
+        context = self._context = self._load_context()
+        text, filename = self._dockerfile(context)
+        contexts = NamedContexts(settings.contexts, self._remotes, self._folder)
+        resolver = BaseImages(builder._store, builder._registry, self._request, self._reporter)
+        resolver.check_syntax(text)
+        digester = Digester(builder._cache)
+        built: list[Built] = []
+        warnings: list[str] = []
+        for platform in settings.platforms:
+            options = Options(
+                build_args=dict(settings.build_args),
+                labels=settings.labels,
+                target=settings.target,
+                platform=platform,
+                multi_platform=len(settings.platforms) > 1,
+                no_cache=settings.no_cache,
+                no_cache_filter=settings.no_cache_filter,
+            )
+            planner = Planner(text, filename, options, resolver, contexts, self._context_epoch)
+            target = planner.plan()
+            if not built:
+                warnings = report_checks(text, options, self._reporter, self._ignore_rules())
+            tools = Tools(
+                builder._store.snapshots, builder._layers, builder._cache, digester,
+                self._applier(), self._reporter, planner.framer, self._build_context, self._folder, self._stop,
+            )  # fmt: skip
+            solver = Solver(tools)
+            solver.epoch = planner.epoch
+            solver.files = FileSteps(solver, digester, self._remotes, tools.applier, planner.epoch, self._folder)
+            solver.sandbox = Sandbox(builder._runtime, self._folder, settings.surroundings, self._stop)
+            solver.mounts = MountMaker(
+                builder._store.snapshots, builder._caches, tools.applier, solver, self._folder,
+                self._request.secrets, self._request.ssh, settings.cache_namespace,
+            )  # fmt: skip
+            try:
+                result = solver.solve(target)
+                built.append(Built(target, result, planner.epoch, platform or Platform.host()))
+            finally:
+                solver.close()
+        if self._stop.is_set():
+            raise Cancelled
+        return self._finish(built, warnings)
+
+    def _finish(self, built: list[Built], warnings: list[str]) -> BuildResult:
+        request, builder = self._request, self._builder
+        images = assemble(builder._store, built, request, self._reporter)
+        export(builder._store, images, built, request, self._reporter)
+        platforms = {str(item.platform): image.id for item, image in zip(built, images, strict=True)}
+        return BuildResult(images[0].id, warnings, platforms)
+
+    def _applier(self) -> Applier:
+        return Applier(real_owners=self._builder._runtime.capability.id_mapping != "single")
+
+    # --- the context ---
+
+    def _load_context(self) -> Context:
+        request = self._request
+        if request.remote:
+            with self._reporter.vertex("[internal] load remote build context").running():
+                return self._remote_context(request.remote)
+        if request.context is None:
+            return read_context(io.BytesIO(), self._folder)
+        vertex = self._reporter.vertex("[internal] load build context")
+        with vertex.running():
+            return read_context(request.context, self._folder)
+
+    def _remote_context(self, remote: str) -> Context:
+        git = parse_git_reference(remote)
+        if git is not None:
+            keep = self._settings.build_args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", "") in {"1", "true"}
+            checkout = self._remotes.git(git, keep_git_dir=keep)
+            self._context_epoch = checkout.committed
+            return Context(FolderTree(str(checkout.path), recorded=False, owner=(0, 0)))
+        if not remote.startswith(("http://", "https://")):
+            raise InvalidParameter(f"remote {remote} is neither a git repository nor an HTTP URL")
+        download = self._remotes.http(remote)
+        self._context_epoch = download.modified
+        with download.path.open("rb") as file:
+            return read_context(file, self._folder)
+
+    def _dockerfile(self, context: Context) -> tuple[str, str]:
+        name = self._settings.dockerfile
+        with self._reporter.vertex(f"[internal] load build definition from {name}").running():
+            data = context.dockerfile
+            if data is None:
+                data = read_file(context.tree, name)
+            if data is None:
+                raise BuildError(f"failed to read dockerfile: open {name}: no such file or directory")
+        return data.decode("utf-8", "surrogateescape"), name
+
+    def _ignore_rules(self) -> Any:
+        context = self._context
+        if context is None or context.dockerfile is not None:
+            return None
+        return ignore_of(context.tree, self._settings.dockerfile)
+
+    def _build_context(self) -> Tree:
+        """The context's files without what is to be ignored; worked out when the first step asks."""
+        with self._lock:
+            if self._tree is None:
+                assert self._context is not None, "loaded before anything is solved"
+                with self._reporter.vertex("[internal] load .dockerignore").running():
+                    rules = self._ignore_rules()
+                tree = self._context.tree
+                self._tree = MaskedTree(tree, rules) if rules is not None else tree
+            return self._tree
