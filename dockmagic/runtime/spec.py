@@ -104,7 +104,8 @@ class Spec:
     sysctls: tuple[tuple[str, str], ...] = ()
     limits: Limits = Limits()
     network: str = "host"
-    """``host``, ``none``, or ``ns:PATH`` of a network namespace to join (``/proc/PID/ns/net`` or a bound file)."""
+    """``host``, ``none``, ``ns:PATH`` of a network namespace to join (``/proc/PID/ns/net`` or a bound file), or
+    ``loopback:127.x.y.z``: the container's own loopback address in the tracer tier (see tracer/network.py)."""
     ipc: str = "private"
     """``private``, ``host``, ``none``, or ``ns:PATH``."""
     pid_mode: str = "private"
