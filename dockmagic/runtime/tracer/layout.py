@@ -38,17 +38,21 @@ class Layout:
 
     def _add(self, target: str, source: str, *, read_only: bool = False, private: bool = False, kind: str) -> None:
         host = inroot.resolve(self._rootfs, target)
-        guest = os.fsencode(inroot.guest_path(self._rootfs, host))
-        self._mounts.pop(guest, None)
+        guest = os.fsencode(host[len(self._rootfs) :].rstrip("/"))
         self._make_point(host, guest, os.path.isdir(source))
+        self._put(guest, source, read_only=read_only, private=private, kind=kind)
+
+    def _put(self, guest: bytes, source: str, *, read_only: bool = False, private: bool = False, kind: str) -> None:
+        self._mounts.pop(guest, None)
         self._mounts[guest] = Mounted(guest, os.fsencode(source), read_only, private, kind)
 
     def _make_point(self, host: str, guest: bytes, folder: bool) -> None:
         """Something to mount on, so that listings show it; as in Docker it stays in the root file system."""
-        above = Namespace(os.fsencode(self._rootfs), self._mounts.values())
-        place = above.place(guest)
-        if place.mount is not above.root:
-            host = os.fsdecode(place.host)
+        above = guest
+        while above := above[: above.rfind(b"/")]:
+            if above in self._mounts:
+                host = os.fsdecode(self._mounts[above].source + guest[len(above) :])
+                break
         if os.path.lexists(host):
             return
         try:
@@ -103,12 +107,13 @@ class Layout:
         """Masked paths become empty, read-only ones are shown again read-only."""
         for path in self._spec.masked_paths:
             if os.path.isdir(path):
-                self._add(path, self._folder("empty"), read_only=True, kind="tmpfs")
+                self._put(os.fsencode(path), self._folder("empty"), read_only=True, kind="tmpfs")
             elif os.path.exists(path):
-                self._add(path, os.devnull, kind="devtmpfs")
+                self._put(os.fsencode(path), os.devnull, kind="devtmpfs")
         for path in self._spec.readonly_paths:
             if os.path.exists(path):
-                self._add(path, path, read_only=True, kind="proc" if path.startswith("/proc") else "bind")
+                kind = "proc" if path.startswith("/proc") else "bind"
+                self._put(os.fsencode(path), path, read_only=True, kind=kind)
 
 
 def staging_folder(rootfs: str, state: str) -> str:

@@ -75,13 +75,13 @@ class Supervisor:
             self._note_first()
             self._let_go_of_stdio()
             signal.signal(signal.SIGUSR1, lambda _number, _frame: self._serve())
-            gc.collect()
-            gc.freeze()
             gc.disable()  # handlers leave no cycles behind
             self._loop.run()
+            libc.prctl(libc.PR_SET_PDEATHSIG, 0)  # nothing is traced any more: the shim may go while we tidy up
+            self._report(self._shim, self._code)
+            self._shim.close()
         finally:
             self._clean()
-        self._report(self._shim, self._code)
         os._exit(0)
 
     # --- starting ---
@@ -109,8 +109,8 @@ class Supervisor:
         return pid
 
     def _note_first(self) -> None:
-        with open(os.path.join(self._state, FIRST), "w", encoding="ascii") as file:
-            file.write(f"{self._guest.first} {os.getpid()}")
+        with open(os.path.join(self._state, FIRST), "wb") as file:
+            file.write(b"%d %d" % (self._guest.first, os.getpid()))
 
     def _let_go_of_stdio(self) -> None:
         """So that the shim sees the end of the streams when the container closes them."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pickle
 import select
 import signal
 import socket
+import tempfile
 
 from dockmagic.runtime import messages
 from dockmagic.runtime.protocols import Capability, StartError
 from dockmagic.runtime.spec import Spec
 from dockmagic.runtime.tracer import supervisor
+from dockmagic.runtime.tracer.arch import current
 
 _RETRY = 0.02
 """Seconds until the supervisor is told again that an exec waits (see supervisor.py)."""
@@ -38,9 +39,8 @@ class Traced:
                 self.oom_killed = bool(received[0]["oom"])
             elif "error" in received[0]:
                 self._code = int(received[0]["code"])
-        if self._keeper:
-            os.waitpid(self._keeper, 0)
-            self._keeper = 0
+        if self._keeper and os.waitpid(self._keeper, os.WNOHANG)[0]:
+            self._keeper = 0  # else it still tidies up, and outlives the shim for that
         return self._code
 
     def signal(self, number: int) -> None:
@@ -57,6 +57,7 @@ class TracerTier:
     def __init__(self, folder: str) -> None:
         self._folder = folder
         os.makedirs(folder, mode=0o700, exist_ok=True)
+        current()  # imports this machine's tables here, where many supervisors are forked from
 
     def probe(self) -> Capability:
         from dockmagic.runtime.tracer.probe import probe
@@ -65,8 +66,7 @@ class TracerTier:
 
     def launch(self, spec: Spec, stdio: tuple[int, int, int]) -> Traced:
         ours, theirs = messages.pair()
-        state = self._state(spec.id)
-        os.makedirs(state, mode=0o700, exist_ok=True)
+        state = tempfile.mkdtemp(prefix=spec.id[:12].replace("/", "-") + "-", dir=self._folder)
         keeper = os.fork()
         if keeper == 0:
             ours.close()
@@ -97,15 +97,12 @@ class TracerTier:
             raise StartError("cannot exec in a stopped container", 128) from error
         return Traced(_await_start(connection), connection)
 
-    def _state(self, identifier: str) -> str:
-        return os.path.join(self._folder, hashlib.sha256(identifier.encode()).hexdigest()[:16])
-
     def _find(self, target: int) -> tuple[str, int]:
         """(the state folder, the supervisor's pid) of the container whose first process is ``target``."""
         for name in os.listdir(self._folder):
             state = os.path.join(self._folder, name)
             try:
-                with open(os.path.join(state, supervisor.FIRST), encoding="ascii") as file:
+                with open(os.path.join(state, supervisor.FIRST), "rb") as file:
                     first, keeper = (int(word) for word in file.read().split())
             except (OSError, ValueError):
                 continue
