@@ -27,9 +27,12 @@ class Digester:
     def __init__(self, cache: BuildCache) -> None:
         self._cache = cache
         self._files: dict[tuple[int, str], str] = {}
+        self._trees: dict[int, Tree] = {}
+        """Kept, so that no other tree gets the ``id`` of one that was looked at"""
 
     def tree(self, source: Tree, path: str, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> str:
         """The digest of a path and all below it, which patterns may narrow as they narrow a copy."""
+        self._trees[id(source)] = source
         entry = source.lstat(path)
         if entry is None:
             return "missing"

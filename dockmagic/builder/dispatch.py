@@ -133,7 +133,8 @@ class Dispatcher:
             raise InvalidParameter(f'invalid mount target "{target}"')
         if source is not None and not source.dispatched and not source.implicit:
             raise InvalidParameter(
-                f'cannot mount from stage "{mount.from_}" to "{target}", stage needs to be defined before current command'
+                f'cannot mount from stage "{mount.from_}" to "{target}", '
+                "stage needs to be defined before current command"
             )
         return RunMount(mount, target, source)
 

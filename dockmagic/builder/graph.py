@@ -14,7 +14,10 @@ from dockmagic.dockerfile.suggest import with_suggestion
 from dockmagic.errors import InvalidParameter
 
 SCRATCH = "scratch"
-_NO_EXPANSION = "variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround"
+_NO_EXPANSION = (
+    "variable expansion is not supported for --from, "
+    "define a new stage with FROM using ARG from global scope as a workaround"
+)
 
 
 class StageGraph:

@@ -44,7 +44,7 @@ class Platform:
 
     @classmethod
     def normal(cls, os: str, architecture: str, variant: str = "", version: str = "") -> Platform:
-        """With the names that images use: ``aarch64`` is ``arm64``, ``arm`` is ``arm/v7``, ``arm64/v8`` is ``arm64``."""
+        """With the names that images use: ``aarch64`` is ``arm64``, ``arm`` is ``arm/v7``, ``arm64/v8`` is arm64."""
         os = os.lower()
         architecture, default = _ARCHITECTURES.get(architecture.lower(), (architecture.lower(), ""))
         variant = variant.lower() or default

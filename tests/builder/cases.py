@@ -1,4 +1,6 @@
-"""BuildKit's own integration cases against the Builder. A program: ``python -m tests.builder.cases CASES RESULT [PART…]``.
+"""BuildKit's own integration cases against the Builder.
+
+A program: ``python -m tests.builder.cases CASES RESULT [PART…]``.
 
 It runs as a process of its own, for the runtime has to be opened before any thread. The result is JSON: for each case
 an id and what differs (nothing: it passed). PARTs choose cases by a part of their id.
