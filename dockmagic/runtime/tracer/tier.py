@@ -62,7 +62,7 @@ class TracerTier:
     def probe(self) -> Capability:
         from dockmagic.runtime.tracer.probe import probe
 
-        return probe()
+        return probe(self._folder)
 
     def launch(self, spec: Spec, stdio: tuple[int, int, int]) -> Traced:
         ours, theirs = messages.pair()

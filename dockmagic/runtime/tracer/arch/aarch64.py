@@ -23,6 +23,7 @@ NUMBERS = {
     "sendmsg": 211, "recvmsg": 212, "munmap": 215, "add_key": 217, "request_key": 218, "keyctl": 219,
     "clone": 220, "execve": 221, "mmap": 222, "swapon": 224, "swapoff": 225, "rt_tgsigqueueinfo": 240,
     "perf_event_open": 241, "accept4": 242, "fanotify_init": 262, "fanotify_mark": 263, "clock_adjtime": 266,
+   
     "name_to_handle_at": 264, "open_by_handle_at": 265, "setns": 268, "sendmmsg": 269, "process_vm_readv": 270, "process_vm_writev": 271, "finit_module": 273,
     "renameat2": 276, "bpf": 280, "execveat": 281, "userfaultfd": 282, "statx": 291, "kexec_file_load": 294,
     "pidfd_send_signal": 424, "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427,
