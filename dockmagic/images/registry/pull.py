@@ -5,10 +5,9 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import hashlib
-import io
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from dockmagic.errors import DockmagicError, InvalidParameter, NotFound
 from dockmagic.images.blobs import BlobLayer
@@ -21,6 +20,7 @@ from dockmagic.images.registry import manifests
 from dockmagic.images.registry.download import CHUNK, BlobStream
 from dockmagic.images.registry.progress import Progress
 from dockmagic.images.registry.transport import Transport
+from dockmagic.images.streams import watched
 
 if TYPE_CHECKING:
     from dockmagic.images.store import Store, StoredImage
@@ -166,7 +166,7 @@ class _Watched:
         self.media_type, self.size = layer.media_type, layer.size
 
     def open(self) -> BinaryIO:
-        return io.BufferedReader(_Counted(self._layer.open(), self._moved), CHUNK)
+        return watched(self._layer.open(), self._moved)
 
     def open_tar(self) -> BinaryIO:
         from dockmagic.images.compression import decompressed
@@ -175,29 +175,6 @@ class _Watched:
 
     def _moved(self, current: int) -> None:
         self._progress.moved(self._shown, "Extracting", current, self.size)
-
-
-class _Counted(io.RawIOBase):
-    def __init__(self, source: BinaryIO, moved: Any) -> None:
-        super().__init__()
-        self._source = source
-        self._moved = moved
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._source.read(len(buffer))
-        buffer[: len(data)] = data
-        if data:
-            self._at += len(data)
-            self._moved(self._at)
-        return len(data)
-
-    def close(self) -> None:
-        self._source.close()
-        super().close()
 
 
 def _diff_ids(config: bytes, layers: list[Descriptor]) -> list[str]:
