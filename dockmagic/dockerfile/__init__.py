@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dockmagic.dockerfile.arguments import KEYWORDS
 from dockmagic.dockerfile.commands import (
     Add,
     Arg,
@@ -62,6 +63,7 @@ from dockmagic.dockerfile.expand import (
     platform_args,
     proxy_variables,
 )
+from dockmagic.dockerfile.flags import FLAGS
 from dockmagic.dockerfile.gitref import GitReference, parse_git_reference
 from dockmagic.dockerfile.heredoc import chomp, find_heredoc
 from dockmagic.dockerfile.ignore import Ignore, read_ignore_file
@@ -81,6 +83,8 @@ if TYPE_CHECKING:
     from dockmagic.dockerfile.lint import BaseImage, CheckWarning, Report, check
 
 __all__ = [
+    "FLAGS",
+    "KEYWORDS",
     "Add",
     "Arg",
     "ArgDefault",

@@ -238,17 +238,16 @@ def _pieces(pattern: str) -> Iterable[str]:
     while position < len(pattern):
         char = pattern[position]
         position += 1
-        if char == "*":
-            if not pattern.startswith("*", position):
-                yield "[^/]*"
-                continue
+        if char == "*" and pattern.startswith("*", position):
             position += 1
             if pattern.startswith("/", position):
                 position += 1
             # "**" at the end takes everything, elsewhere any number of folders, none too.
             yield ".*" if position == len(pattern) else "(.*/)?"
-        elif char == "?":
-            yield "[^/]"
+        elif char in "*?":
+            # In a set moby writes the same, and so ends the set.
+            yield ("\\[" if in_set else "[") + ("^/]*" if char == "*" else "^/]")
+            in_set = False
         elif char in _ESCAPED:
             yield f"\\{char}"
         elif char == "\\" and position < len(pattern):
