@@ -44,7 +44,7 @@ from dockmagic.engine.services.execs import Execs
 from dockmagic.engine.services.images import Images
 from dockmagic.engine.services.networks import Networks
 from dockmagic.engine.services.pulling import Transfers
-from dockmagic.engine.services.system import System, mirrors
+from dockmagic.engine.services.system import System
 from dockmagic.engine.services.volumes import Volumes
 from dockmagic.images.snapshots import open_snapshots
 from dockmagic.images.store import Store
@@ -80,6 +80,7 @@ class Engine:
         maker = Maker(containers, store, life, mounts, volumes, networks, events)
         sizes = Sizes(store, driver)
         images = Images(store, containers, events, driver)
+        listing = Listing(containers, images.ancestry, sizes.of)
         registry = once(lambda: _registry(store))
         transfers = Transfers(store, registry, events)
         builds = Builds(once(lambda: _builder(store, registry(), runtime, database, root / "builder")), events)
@@ -88,14 +89,7 @@ class Engine:
 
         nouns = (
             SystemRoutes(system, events, usage),
-            ContainerRoutes(
-                containers,
-                maker,
-                life,
-                Listing(containers, images.ancestry, sizes.of),
-                sizes,
-                Updater(containers, events),
-            ),
+            ContainerRoutes(containers, maker, life, listing, sizes, Updater(containers, events)),
             AttachRoutes(containers, life, execs),
             LookingRoutes(containers, snapshots, launcher, events),
             ArchiveRoutes(containers, Archives(launcher, events)),
@@ -142,8 +136,7 @@ def once(make: Callable[[], T]) -> Callable[[], T]:
 def _registry(store: Store) -> Registry:
     from dockmagic.images.registry import Registry
 
-    insecure = [host.strip() for host in os.environ.get("DOCKMAGIC_INSECURE_REGISTRIES", "").split(",") if host.strip()]
-    return Registry(store, mirrors=mirrors(), insecure=insecure)
+    return Registry(store)
 
 
 def _builder(store: Store, registry: Registry, runtime: Runtime, database: Database, folder: Path) -> Builder:

@@ -19,7 +19,6 @@ from dockmagic.engine.http.response import (
 from dockmagic.engine.http.router import Route
 from dockmagic.engine.services.commit import Committer
 from dockmagic.engine.services.images import Images
-from dockmagic.engine.services.login import login
 from dockmagic.engine.services.pulling import Auth, Transfers
 from dockmagic.errors import InvalidParameter
 
@@ -147,7 +146,7 @@ class ImageRoutes:
         return json_response(self._transfers.distribution(request.parameters["name"], registry_auth(request)))
 
     def _auth(self, request: Request) -> Answer:
-        return json_response(login(request.json_object()))
+        return json_response(self._transfers.login(request.json_object()))
 
     def _commit(self, request: Request) -> Answer:
         body = request.json() if request.has_body() else None

@@ -10,6 +10,7 @@ from dockmagic.engine.filters import Filters, boolean, check, excluded_by_label,
 from dockmagic.engine.services.containers.registry import ContainerRegistry
 from dockmagic.engine.services.events import Events
 from dockmagic.errors import Conflict, NotFound
+from dockmagic.images.deletion import InUse
 from dockmagic.images.reference import Reference
 
 if TYPE_CHECKING:
@@ -175,13 +176,11 @@ class Images:
             self._events.publish("image", action, reference, {"name": item.get("Untagged") or reference})
         return done
 
-    def in_use(self, image_id: str) -> str | None:
-        """The container that keeps an image: a running one's id before a stopped one's, or None."""
+    def in_use(self, image_id: str) -> InUse | None:
+        """The container that keeps an image, a running one before a stopped one, or None."""
         users = [c for c in self._containers.all() if c.record.image_id == image_id]
         users.sort(key=lambda c: not c.running)
-        if not users:
-            return None
-        return f"{'running' if users[0].running else 'stopped'} container {users[0].id[:12]}"
+        return InUse(users[0].id, users[0].running) if users else None
 
     def prune(self, filters: Filters) -> tuple[list[dict[str, str]], int]:
         """Remove unused images: dangling ones, all with the filter dangling=false; what went, and bytes freed."""

@@ -187,13 +187,16 @@ class Networks:
     # --- a container's life on its networks ---
 
     def plan(self, host: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """The endpoints a new container will have. Raises NotFound, InvalidParameter, Conflict."""
+        """The endpoints a new container will have. Raises NotFound when it joins a container that is not there."""
         mode = host["NetworkMode"]
         if mode.startswith("container:"):
             self._find(mode.partition(":")[2])
             return {}
         wanted = "none" if mode == "none" else "host" if mode in {"default", "bridge"} else mode
-        network = self.get(wanted)
+        try:
+            network = self.get(wanted)
+        except NotFound:  # told when it starts: clients take a 404 of create for a missing image
+            return {wanted: dict(_EMPTY_ENDPOINT)}
         return {network.name: {**_EMPTY_ENDPOINT, "NetworkID": network.id}}
 
     def enter(self, container: Container) -> str:
@@ -205,8 +208,9 @@ class Networks:
                 raise Conflict(f"cannot join network of a non running container: {other.id}")
             return f"ns:/proc/{other.record.pid}/ns/net"
         for name, endpoint in container.record.endpoints.items():
-            endpoint["EndpointID"] = secrets.token_hex(32)
             network = self.get(name)
+            endpoint["EndpointID"] = secrets.token_hex(32)
+            endpoint["NetworkID"] = network.id
             self._tell("connect", network, container)
         return "none" if mode == "none" else "host"
 

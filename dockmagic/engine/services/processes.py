@@ -50,8 +50,8 @@ def _row(pid: int) -> list[str] | None:
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
             text = file.read()
-        with open(f"/proc/{pid}/cmdline", "rb") as file:  # type: ignore[assignment]
-            line: Any = file.read()
+        with open(f"/proc/{pid}/cmdline", "rb") as words:
+            line = words.read()
         owner = os.stat(f"/proc/{pid}").st_uid
     except OSError:  # it ended meanwhile
         return None
@@ -59,16 +59,8 @@ def _row(pid: int) -> list[str] | None:
     fields = text[text.rindex(")") + 2 :].split()
     ticks = int(fields[11]) + int(fields[12])
     command = line.replace(b"\0", b" ").decode("utf-8", "replace").strip() or f"[{name}]"
-    return [
-        _user(owner),
-        str(pid),
-        fields[1],
-        "0",
-        _started(int(fields[19])),
-        _tty(int(fields[4])),
-        _time(ticks),
-        command,
-    ]
+    started, terminal = _started(int(fields[19])), _tty(int(fields[4]))
+    return [_user(owner), str(pid), fields[1], "0", started, terminal, _time(ticks), command]
 
 
 def _user(uid: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dockmagic.engine.services.events import Events
-from dockmagic.errors import DockmagicError, InvalidParameter, Unavailable
+from dockmagic.errors import DockmagicError, InvalidParameter
 
 if TYPE_CHECKING:
     from dockmagic.images.registry import Registry
@@ -28,6 +28,7 @@ class Transfers:
         """Pull ``name``; where no registry is in reach, make a stand-in of that name if there is one."""
         from dockmagic.images import standins
         from dockmagic.images.reference import Reference
+        from dockmagic.images.registry.failures import RegistryUnreachable
 
         reference = Reference.parse(name)
         told = False
@@ -38,15 +39,14 @@ class Transfers:
             progress(message)
 
         try:
-            image = self._registry().pull(reference, platform or None, auth, tell, all_tags=all_tags)
-        except Unavailable:
+            self._registry().pull(reference, platform or None, auth, tell, all_tags=all_tags)
+        except RegistryUnreachable:
             if told or not standins.covers(name):
                 raise
             progress({"status": standins.why(name)})
-            image = standins.make(self._store, name)
+            standins.make(self._store, name)
             progress({"status": f"Status: Made {reference.familiar} on this machine"})
         self._events.publish("image", "pull", reference.familiar, {"name": reference.familiar_name})
-        del image
 
     def push(self, name: str, tag: str, auth: Auth, progress: Progress) -> None:
         """Raises NotFound when there is no such image here."""
@@ -62,6 +62,10 @@ class Transfers:
 
         found: dict[str, Any] = self._registry().distribution_inspect(Reference.parse(name), auth)
         return found
+
+    def login(self, auth: Mapping[str, Any]) -> dict[str, str]:
+        """The API's SystemAuthResponse. Raises Unauthorized."""
+        return self._registry().login(auth)
 
     def load(self, source: BinaryIO, progress: Progress) -> None:
         from dockmagic.images import archive

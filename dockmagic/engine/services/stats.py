@@ -42,7 +42,7 @@ class Meter:
         }
 
     def _own_network(self) -> bool:
-        return self._container.record.host_config["NetworkMode"] != "host"
+        return bool(self._container.record.host_config["NetworkMode"] != "host")
 
     def _memory(self, pids: list[int]) -> dict[str, Any]:
         resident = 0

@@ -89,6 +89,7 @@ class System:
         name, version = _operating_system()
         running = sum(status in {"running", "restarting"} for status in states)
         paused = states.count("paused")
+        mirrors = _mirrors()
         return {
             "ID": self._id,
             "Containers": len(states),
@@ -134,9 +135,9 @@ class System:
                 "AllowNondistributableArtifactsHostnames": [],
                 "InsecureRegistryCIDRs": ["127.0.0.0/8", "::1/128"],
                 "IndexConfigs": {
-                    "docker.io": {"Name": "docker.io", "Mirrors": mirrors(), "Secure": True, "Official": True}
+                    "docker.io": {"Name": "docker.io", "Mirrors": mirrors, "Secure": True, "Official": True}
                 },
-                "Mirrors": mirrors(),
+                "Mirrors": mirrors,
             },
             "NCPU": len(os.sched_getaffinity(0)),
             "MemTotal": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
@@ -180,9 +181,10 @@ class System:
         return [*options, "name=rootless"] if self._capability.tier == "rootless" else options
 
 
-def mirrors() -> list[str]:
-    """The registry mirrors of ``DOCKMAGIC_REGISTRY_MIRRORS``, comma-separated."""
-    return [mirror.strip() for mirror in os.environ.get("DOCKMAGIC_REGISTRY_MIRRORS", "").split(",") if mirror.strip()]
+def _mirrors() -> list[str]:
+    from dockmagic.images.registry.endpoints import Endpoints
+
+    return list(Endpoints.from_environment().mirrors)
 
 
 def _engine_id(root: Path) -> str:

@@ -82,6 +82,7 @@ class Maker:
         snapshot = self._store.snapshots.prepare(id, self._store.chain(image))
         try:
             mounts = self._mounts.resolve(config, host)
+            _check_working_folder(str(snapshot.path), config["WorkingDir"])
             self._populate(str(snapshot.path), mounts)
             record = Record(
                 id=id,
@@ -224,3 +225,9 @@ class Maker:
             inside = resolve(rootfs, point.destination)
             if Path(inside).is_dir() and not any(Path(point.source).iterdir()):
                 copy_content(inside, point.source)
+
+
+def _check_working_folder(rootfs: str, path: str) -> None:
+    inside = resolve(rootfs, path) if path else rootfs
+    if os.path.exists(inside) and not os.path.isdir(inside):
+        raise DockmagicError(f"Cannot mkdir: {path} is not a directory")

@@ -11,6 +11,11 @@ from dockmagic.images.protocols import Snapshots
 from dockmagic.runtime.protocols import Process, Runtime, StartError
 from dockmagic.runtime.spec import Exit
 
+_WRONG_KIND = (
+    ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is "
+    "the expected type"
+)
+
 
 class Launcher:
     """Prepares processes for containers and takes back what they were given."""
@@ -54,9 +59,12 @@ class Launcher:
 
 def failure(error: StartError) -> StartError:
     """The runtime's error in the words of dockerd 28."""
+    hint = ""
+    if str(error).startswith("error mounting") and str(error).endswith("not a directory"):
+        hint = _WRONG_KIND
     wrapped = StartError(
         "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create "
-        f"failed: unable to start container process: {error}: unknown",
+        f"failed: unable to start container process: {error}: unknown{hint}",
         error.code,
     )
     wrapped.status = 400 if error.code in {126, 127} else 500

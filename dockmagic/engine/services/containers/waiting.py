@@ -37,7 +37,7 @@ class Waiter:
         with container.lock:
             container.changed.wait_for(lambda: self._cancelled.is_set() or self._holds())
             answer: dict[str, Any] = {"StatusCode": container.record.exit_code}
-            if container.record.error:
+            if container.record.error and self._condition != "removed":
                 answer["Error"] = {"Message": container.record.error}
             return answer
 

@@ -1,0 +1,376 @@
+"""Create, inspect, list, rename, update, remove."""
+
+from __future__ import annotations
+
+import re
+
+import docker
+import pytest
+from docker.errors import APIError, NotFound
+
+from tests.engine.conftest import IMAGE, LOOP
+
+
+def refused(call, status: int, words: str = "") -> str:  # type: ignore[no-untyped-def]
+    """The message of the APIError that ``call`` raises with ``status``."""
+    with pytest.raises(APIError) as raised:
+        call()
+    assert raised.value.status_code == status, raised.value
+    message = str(raised.value.explanation)
+    assert words.lower() in message.lower(), message
+    return message
+
+
+# --- create ---
+
+
+def test_create_gives_an_id_and_warnings(box, api) -> None:
+    created = api.create_container(IMAGE, "true")
+    api.remove_container(created["Id"])
+    assert re.fullmatch(r"[0-9a-f]{64}", created["Id"])
+    assert created["Warnings"] in ([], None)
+
+
+def test_a_name_is_made_up(box, api) -> None:
+    assert re.fullmatch(r"/[a-z]+_[a-z]+\d?", api.inspect_container(box.create())["Name"])
+
+
+def test_a_given_name_is_kept_and_unique(box, api) -> None:
+    id = box.create(name="dm-eng-name")
+    assert api.inspect_container("dm-eng-name")["Id"] == id
+    message = refused(
+        lambda: box.create(name="dm-eng-name"), 409, 'The container name "/dm-eng-name" is already in use'
+    )
+    assert id in message
+
+
+@pytest.mark.parametrize("name", ["x", "-a", "a b", "a/b", "ä"])
+def test_odd_names_are_refused(box, name: str) -> None:
+    refused(lambda: box.create(name=name), 400, "only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
+
+
+def test_a_missing_image(box) -> None:
+    with pytest.raises(NotFound) as raised:
+        box.create(image="dm-no-such-image")
+    assert "No such image: dm-no-such-image:latest" in raised.value.explanation
+
+
+def test_an_invalid_reference(box) -> None:
+    refused(lambda: box.create(image="UPPER/Case:::"), 400, "invalid reference format")
+
+
+def test_command_as_a_list_and_as_a_string(box, api) -> None:
+    as_list = api.inspect_container(box.create(["echo", "a b"]))
+    assert (as_list["Path"], as_list["Args"]) == ("echo", ["a b"])
+    as_string = api.inspect_container(box.create("echo a b"))
+    assert as_string["Config"]["Cmd"] == ["echo", "a", "b"]
+
+
+def test_entrypoint_goes_before_the_command(box, api) -> None:
+    shown = api.inspect_container(box.create(["x"], entrypoint=["echo", "-n"]))
+    assert (shown["Path"], shown["Args"]) == ("echo", ["-n", "x"])
+    assert shown["Config"]["Entrypoint"] == ["echo", "-n"]
+
+
+def test_an_entrypoint_without_command_forgets_the_images(box, api) -> None:
+    shown = api.inspect_container(box.create(None, entrypoint=["id"]))
+    assert (shown["Path"], shown["Args"], shown["Config"]["Cmd"]) == ("id", [], None)
+
+
+def test_the_environment(box) -> None:
+    code, out = box.run(["env"], environment={"A": "1", "EMPTY": "", "PATH": "/bin"}, hostname="box")
+    lines = out.decode().splitlines()
+    assert code == 0
+    assert {"A=1", "EMPTY=", "PATH=/bin", "HOSTNAME=box", "HOME=/root"} <= set(lines)
+
+
+def test_hostname_and_domain(box, api) -> None:
+    id = box.create(["hostname"], hostname="web", domainname="example.org")
+    config = api.inspect_container(id)["Config"]
+    assert (config["Hostname"], config["Domainname"]) == ("web", "example.org")
+    assert box.run(["sh", "-c", "hostname; cat /etc/hostname"], hostname="web")[1] == b"web\nweb\n"
+
+
+def test_the_default_hostname_is_the_short_id(box, api) -> None:
+    id = box.create()
+    assert api.inspect_container(id)["Config"]["Hostname"] == id[:12]
+
+
+def test_working_folder(box) -> None:
+    assert box.run(["pwd"], working_dir="/tmp")[1] == b"/tmp\n"
+    assert box.run(["sh", "-c", "pwd; touch x"], working_dir="/made/on/the/way")[1] == b"/made/on/the/way\n"
+
+
+def test_a_working_folder_that_is_a_file(box) -> None:
+    with pytest.raises(APIError, match="Cannot mkdir: /etc/passwd is not a directory"):
+        box.start("true", working_dir="/etc/passwd")
+
+
+def test_a_relative_working_folder(box) -> None:
+    refused(lambda: box.create(working_dir="here"), 400, "needs to be an absolute path")
+
+
+@pytest.mark.parametrize(
+    ("user", "ids"),
+    [
+        ("", "0 0"),
+        ("nobody", "65534 65534"),
+        ("1234", "1234 0"),
+        ("1234:4321", "1234 4321"),
+        ("nobody:wheel", "65534 10"),
+    ],
+)
+def test_users(box, user: str, ids: str) -> None:
+    assert box.run(["sh", "-c", "echo $(id -u) $(id -g)"], user=user)[1].decode().strip() == ids
+
+
+def test_an_unknown_user(box) -> None:
+    with pytest.raises(APIError, match="unable to find user nobody-here: no matching entries in passwd file"):
+        box.start("true", user="nobody-here")
+
+
+def test_labels(box, api) -> None:
+    id = box.create(labels={"a": "1", "b": ""})
+    assert api.inspect_container(id)["Config"]["Labels"] == {"a": "1", "b": ""}
+
+
+def test_host_config_comes_back(box, api) -> None:
+    id = box.create(
+        host={
+            "mem_limit": "64m", "cpu_shares": 512, "pids_limit": 50, "cap_add": ["NET_ADMIN"], "cap_drop": ["MKNOD"],
+            "dns": ["192.0.2.1"], "dns_search": ["example.org"], "extra_hosts": {"db": "192.0.2.7"}, "shm_size": "32m",
+            "restart_policy": {"Name": "on-failure", "MaximumRetryCount": 3}, "security_opt": ["no-new-privileges"],
+            "tmpfs": {"/scratch": "size=1m"}, "group_add": ["10"], "oom_score_adj": 100, "read_only": True,
+            "ulimits": [docker.types.Ulimit(name="nofile", soft=100, hard=200)], "init": True,
+        }
+    )  # fmt: skip
+    host = api.inspect_container(id)["HostConfig"]
+    assert host["Memory"] == 64 * 1024 * 1024
+    assert (host["CpuShares"], host["PidsLimit"], host["OomScoreAdj"]) == (512, 50, 100)
+    assert [name.removeprefix("CAP_") for name in host["CapAdd"] + host["CapDrop"]] == ["NET_ADMIN", "MKNOD"]
+    assert (host["Dns"], host["DnsSearch"], host["ExtraHosts"]) == (["192.0.2.1"], ["example.org"], ["db:192.0.2.7"])
+    assert host["ShmSize"] == 32 * 1024 * 1024
+    assert host["RestartPolicy"] == {"Name": "on-failure", "MaximumRetryCount": 3}
+    assert (host["SecurityOpt"], host["Tmpfs"], host["GroupAdd"]) == (
+        ["no-new-privileges"],
+        {"/scratch": "size=1m"},
+        ["10"],
+    )
+    assert host["ReadonlyRootfs"] is True
+    assert host["Init"] is True
+    assert host["Ulimits"] == [{"Name": "nofile", "Soft": 100, "Hard": 200}]
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ({"mem_limit": "1m"}, "Minimum memory limit allowed is"),
+        ({"mem_limit": "64m", "memswap_limit": "32m"}, "Minimum memoryswap limit should be larger than memory limit"),
+        ({"cap_add": ["NO_SUCH"]}, "unknown capability"),
+        ({"ipc_mode": "odd"}, "invalid IPC mode"),
+        ({"pid_mode": "container:"}, "invalid PID mode"),
+        ({"security_opt": ["odd"]}, "invalid --security-opt"),
+        (
+            {"auto_remove": True, "restart_policy": {"Name": "always"}},
+            "can't create 'AutoRemove' container with restart policy",
+        ),
+        ({"binds": ["relative:also-relative"]}, "invalid"),
+        ({"binds": ["/tmp:/x:odd"]}, "invalid mode"),
+        ({"binds": ["/tmp:/x", "/var:/x"]}, "Duplicate mount point: /x"),
+        ({"binds": ["/tmp:/"]}, "destination can't be '/'"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(box, host, words: str) -> None:
+    refused(lambda: box.create(host=host), 400, words)
+
+
+def test_an_unknown_restart_policy(api) -> None:
+    body = {"Image": IMAGE, "Cmd": ["true"], "HostConfig": {"RestartPolicy": {"Name": "sometimes"}}}
+    refused(lambda: api.create_container_from_config(body), 400, "invalid restart policy")
+
+
+def test_no_command(api, box, client) -> None:
+    empty = client.images.build(fileobj=__import__("io").BytesIO(b"FROM scratch\nLABEL a=b\n"), tag="dm-eng-empty")[0]
+    try:
+        refused(lambda: box.create(None, image=empty.id), 400, "no command specified")
+    finally:
+        client.images.remove("dm-eng-empty", force=True)
+
+
+def test_wrong_types_are_refused(api) -> None:
+    refused(lambda: api.create_container_from_config({"Image": IMAGE, "Cmd": 5}), 400)
+    refused(lambda: api.create_container_from_config({"Image": IMAGE, "Env": "A=1"}), 400)
+
+
+# --- inspect ---
+
+
+def test_inspect_by_id_prefix_and_name(box, api) -> None:
+    id = box.create(name="dm-eng-look")
+    for reference in (id, id[:12], id[:5], "dm-eng-look", "/dm-eng-look"):
+        assert api.inspect_container(reference)["Id"] == id
+
+
+def test_inspect_of_nothing(api) -> None:
+    refused(lambda: api.inspect_container("dm-eng-nothing"), 404, "No such container: dm-eng-nothing")
+
+
+def test_inspect_has_the_whole_shape(box, api) -> None:
+    shown = api.inspect_container(box.loop())
+    for name in (
+        "Id", "Created", "Path", "Args", "State", "Image", "ResolvConfPath", "HostnamePath", "HostsPath", "LogPath", "Name",
+        "RestartCount", "Driver", "Platform", "MountLabel", "ProcessLabel", "AppArmorProfile", "ExecIDs", "HostConfig",
+        "GraphDriver", "Mounts", "Config", "NetworkSettings",
+    ):  # fmt: skip
+        assert name in shown
+    state = shown["State"]
+    assert {name: state[name] for name in ("Status", "Running", "Paused", "Restarting", "OOMKilled", "Dead", "ExitCode")} == {
+        "Status": "running", "Running": True, "Paused": False, "Restarting": False, "OOMKilled": False, "Dead": False,
+        "ExitCode": 0,
+    }  # fmt: skip
+    assert state["Pid"] > 0
+    assert state["FinishedAt"].startswith("0001-01-01")
+    assert shown["Image"] == api.inspect_image(IMAGE)["Id"]
+    assert shown["Config"]["Image"] == IMAGE
+
+
+def test_inspect_with_sizes(box, api) -> None:
+    id = box.start(["sh", "-c", "head -c 100000 /dev/zero > /file"])
+    api.wait(id)
+    shown = api._result(api._get(api._url("/containers/{0}/json", id), params={"size": 1}), True)
+    assert shown["SizeRw"] >= 100_000
+    assert shown["SizeRootFs"] > shown["SizeRw"]
+
+
+# --- list ---
+
+
+def names(listed) -> set[str]:  # type: ignore[no-untyped-def]
+    return {one["Names"][0] for one in listed}
+
+
+def test_list_shows_what_runs_and_all_shows_all(box, api) -> None:
+    box.create(name="dm-eng-still")
+    box.loop(name="dm-eng-moving")
+    assert "/dm-eng-moving" in names(api.containers())
+    assert "/dm-eng-still" not in names(api.containers())
+    assert {"/dm-eng-moving", "/dm-eng-still"} <= names(api.containers(all=True))
+
+
+def test_list_shape(box, api) -> None:
+    id = box.loop(labels={"a": "b"})
+    one = next(c for c in api.containers() if c["Id"] == id)
+    assert one["Image"] == IMAGE
+    assert one["ImageID"] == api.inspect_image(IMAGE)["Id"]
+    assert one["State"] == "running"
+    assert re.fullmatch(r"Up (Less than a second|\d+ seconds?)", one["Status"])
+    assert one["Labels"] == {"a": "b"}
+    assert one["Command"].startswith("sh -c ")
+    assert isinstance(one["Created"], int)
+    assert "Networks" in one["NetworkSettings"]
+
+
+def test_list_status_of_the_ended_and_the_new(box, api) -> None:
+    ended, new = box.start(["sh", "-c", "exit 3"]), box.create()
+    api.wait(ended)
+    shown = {one["Id"]: one["Status"] for one in api.containers(all=True)}
+    assert re.fullmatch(r"Exited \(3\) (Less than a second|\d+ seconds?) ago", shown[ended])
+    assert shown[new] == "Created"
+
+
+def test_list_limit_and_latest(box, api) -> None:
+    box.create()
+    last = box.create()
+    assert [one["Id"] for one in api.containers(limit=1)] == [last]
+
+
+def test_list_sizes_only_when_asked(box, api) -> None:
+    id = box.create()
+    assert "SizeRootFs" in next(c for c in api.containers(all=True, size=True) if c["Id"] == id)
+    assert "SizeRootFs" not in next(c for c in api.containers(all=True) if c["Id"] == id)
+
+
+def filtered(api, **filters) -> set[str]:  # type: ignore[no-untyped-def]
+    return {one["Id"] for one in api.containers(all=True, filters=filters)}
+
+
+def test_filters(box, api) -> None:
+    first = box.create(name="dm-eng-first", labels={"kind": "one", "dm": "x"})
+    second = box.loop(name="dm-eng-second", labels={"kind": "two", "dm": "x"})
+    failed = box.start(["sh", "-c", "exit 4"], labels={"dm": "x"})
+    api.wait(failed)
+    assert filtered(api, label="dm") == {first, second, failed}
+    assert filtered(api, label=["dm", "kind=two"]) == {second}
+    assert filtered(api, name="dm-eng-f") == {first}
+    assert filtered(api, id=second[:12]) == {second}
+    assert filtered(api, label="dm", status="created") == {first}
+    assert filtered(api, label="dm", status=["created", "running"]) == {first, second}
+    assert filtered(api, label="dm", exited=4) == {failed}
+    assert filtered(api, label="dm", before="dm-eng-second") == {first}
+    assert filtered(api, label="dm", since="dm-eng-first") == {second, failed}
+    assert filtered(api, label="dm", ancestor=IMAGE) == {first, second, failed}
+    assert filtered(api, label="dm", ancestor="dm-no-such-image") == set()
+
+
+@pytest.mark.parametrize("filters", [{"odd": "x"}, {"status": "odd"}, {"exited": "x"}, {"health": "odd"}])
+def test_invalid_filters(api, filters) -> None:
+    refused(lambda: api.containers(filters=filters), 400)
+
+
+def test_filters_that_are_no_json(raw) -> None:
+    assert raw().ask("GET", "/v1.41/containers/json?filters=x").status == 400
+
+
+def test_health_none_filter(box, api) -> None:
+    id = box.create()
+    assert id in filtered(api, health="none")
+
+
+# --- rename, update, remove ---
+
+
+def test_rename(box, api) -> None:
+    id = box.create(name="dm-eng-before")
+    api.rename(id, "dm-eng-after")
+    assert api.inspect_container("dm-eng-after")["Id"] == id
+    refused(lambda: api.inspect_container("dm-eng-before"), 404)
+    box.create(name="dm-eng-other")
+    refused(lambda: api.rename(id, "dm-eng-other"), 409, "already in use")
+    refused(lambda: api.rename(id, "!"), 400)
+
+
+def test_update(box, api) -> None:
+    id = box.create(host={"mem_limit": "64m"})
+    api.update_container(id, mem_limit="128m", memswap_limit="256m", restart_policy={"Name": "always"})
+    host = api.inspect_container(id)["HostConfig"]
+    assert host["Memory"] == 128 * 1024 * 1024
+    assert host["RestartPolicy"]["Name"] == "always"
+
+
+def test_remove(box, api) -> None:
+    id = box.create()
+    api.remove_container(id)
+    refused(lambda: api.inspect_container(id), 404)
+    refused(lambda: api.remove_container(id), 404)
+
+
+def test_a_running_container_is_removed_by_force_only(box, api) -> None:
+    id = box.loop()
+    refused(lambda: api.remove_container(id), 409, "emove")
+    api.remove_container(id, force=True)
+    refused(lambda: api.inspect_container(id), 404)
+
+
+def test_prune(box, api) -> None:
+    kept = box.loop(labels={"dm-prune": ""})
+    gone = box.create(labels={"dm-prune": ""})
+    answer = api.prune_containers(filters={"label": "dm-prune"})
+    assert answer["ContainersDeleted"] == [gone]
+    assert isinstance(answer["SpaceReclaimed"], int)
+    assert api.inspect_container(kept)["State"]["Running"]
+
+
+def test_the_command_line_of_list_quotes_words(box, api) -> None:
+    id = box.create(LOOP)
+    shown = next(one for one in api.containers(all=True) if one["Id"] == id)
+    assert "'trap" in shown["Command"]
