@@ -15,6 +15,8 @@ import stat
 from typing import NamedTuple, TypeAlias
 
 ATTRIBUTE = "user.dockmagic.stat"
+XATTR_PREFIX = "user.dockmagic.xattr."
+"""An attribute the kernel would not store (``security.capability``) is kept under this prefix before its name."""
 PathOrFd: TypeAlias = "str | bytes | int"
 
 

@@ -1,0 +1,180 @@
+"""Reading a tar as a stream of entries. What an entry does to a folder is untar.py's business."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from dockmagic.images import tarformat
+from dockmagic.images.files import write_all
+from dockmagic.images.tarformat import BLOCK, InvalidTar
+
+_MAX_META = 1 << 20
+"""Bytes of a long name or a pax header; Go's archive/tar has the same limit."""
+_CHUNK = 1 << 18
+_MAX_ID = 0xFFFFFFFE  # the kernel's uid_t; -1 means "leave it" to chown
+_MAX_TIME = 1 << 62  # nanoseconds: what the kernel's 64 bits hold, and then some
+_MAX_MAJOR, _MAX_MINOR = 0xFFF, 0xFFFFF  # linux/kdev_t.h
+
+
+@dataclass(frozen=True)
+class TarEntry:
+    """One entry. ``name`` and ``link`` are as written, nothing cleaned. ``mtime`` in nanoseconds."""
+
+    name: bytes
+    kind: bytes
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    mtime: int
+    link: bytes = b""
+    device: tuple[int, int] = (0, 0)
+    xattrs: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def is_file(self) -> bool:
+        return self.kind in (tarformat.REGULAR, tarformat.OLD_REGULAR, tarformat.CONTIGUOUS)
+
+
+class TarReader:
+    """Iterate over the entries of ``stream``; between two steps :meth:`copy` or :meth:`read` may take the content.
+
+    Raises InvalidTar for anything malformed, and when the stream ends in the middle of an entry.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._left = 0
+        """bytes of the current entry's content not taken yet"""
+        self._pad = 0
+        self._globals: dict[str, bytes] = {}
+
+    def __iter__(self) -> Iterator[TarEntry]:
+        stream = self._stream
+        local: dict[str, bytes] = {}
+        while True:
+            self._skip()
+            block = stream.read(BLOCK)
+            if not block or not block[0]:
+                if not block and not local:  # a missing end mark is forgiven, as Go and GNU tar do
+                    return
+                if len(block) == BLOCK and not any(block):
+                    return
+            if len(block) < BLOCK:
+                raise InvalidTar("unexpected EOF")
+            if not tarformat.checksum_is_right(block):
+                raise InvalidTar
+            kind = block[156:157]
+            size = tarformat.number(block[124:136])
+            if size < 0:
+                raise InvalidTar
+            if kind in b"LKxg" and kind != b"\0":
+                body = self._meta(size)
+                if kind == tarformat.PAX:
+                    local.update(tarformat.pax_records(body))
+                elif kind == tarformat.PAX_GLOBAL:
+                    self._globals.update(tarformat.pax_records(body))
+                else:
+                    local["path" if kind == tarformat.GNU_LONG_NAME else "linkpath"] = body.partition(b"\0")[0]
+                continue
+            entry = _entry(block, kind, size, {**self._globals, **local} if self._globals or local else {})
+            local = {}
+            self._left = entry.size if entry.is_file or kind not in b"123456" else 0
+            self._pad = -self._left % BLOCK
+            yield entry
+
+    def read(self) -> bytes:
+        """All that is left of the current entry's content; for small ones."""
+        body = self._exactly(self._left)
+        self._left = 0
+        return body
+
+    def copy(self, fd: int) -> None:
+        """Write what is left of the current entry's content to ``fd``."""
+        read = self._stream.read
+        while self._left:
+            chunk = read(min(self._left, _CHUNK))
+            if not chunk:
+                raise InvalidTar("unexpected EOF")
+            self._left -= len(chunk)
+            write_all(fd, chunk)
+
+    def _skip(self) -> None:
+        left = self._left + self._pad
+        while left:
+            chunk = self._stream.read(min(left, _CHUNK))
+            if not chunk:
+                raise InvalidTar("unexpected EOF")
+            left -= len(chunk)
+        self._left = self._pad = 0
+
+    def _meta(self, size: int) -> bytes:
+        if size > _MAX_META:
+            raise InvalidTar
+        return self._exactly(size + -size % BLOCK)[:size]
+
+    def _exactly(self, size: int) -> bytes:
+        body = self._stream.read(size)
+        while len(body) < size:
+            more = self._stream.read(size - len(body))
+            if not more:
+                raise InvalidTar("unexpected EOF")
+            body += more
+        return body
+
+
+def _entry(block: bytes, kind: bytes, size: int, pax: dict[str, bytes]) -> TarEntry:
+    number = tarformat.number
+    name = block[:100].partition(b"\0")[0]
+    if block[345] and block[257:263] == b"ustar\0":
+        name = block[345:500].partition(b"\0")[0] + b"/" + name
+    link = block[157:257].partition(b"\0")[0]
+    mode = number(block[100:108]) & 0o7777
+    uid, gid = number(block[108:116]), number(block[116:124])
+    mtime = number(block[136:148]) * 1_000_000_000
+    xattrs: dict[str, bytes] = {}
+    if pax:
+        if any(key.startswith("GNU.sparse.") for key in pax):
+            kind = tarformat.GNU_SPARSE
+        name, link = pax.get("path", name), pax.get("linkpath", link)
+        size, uid, gid = _decimal(pax, "size", size), _decimal(pax, "uid", uid), _decimal(pax, "gid", gid)
+        if "mtime" in pax:
+            mtime = _nanoseconds(pax["mtime"])
+        xattrs = {key[len(tarformat.XATTR) :]: value for key, value in pax.items() if key.startswith(tarformat.XATTR)}
+    if kind == tarformat.GNU_SPARSE:
+        raise InvalidTar(f'sparse files are not supported: "{os.fsdecode(name)}"')
+    if b"\0" in name or b"\0" in link or size < 0 or not (0 <= uid <= _MAX_ID and 0 <= gid <= _MAX_ID):
+        raise InvalidTar
+    if abs(mtime) > _MAX_TIME:
+        raise InvalidTar
+    device = (0, 0)
+    if kind in (tarformat.CHARACTER, tarformat.BLOCK_DEVICE):
+        device = (number(block[329:337]), number(block[337:345]))
+        if not (0 <= device[0] <= _MAX_MAJOR and 0 <= device[1] <= _MAX_MINOR):
+            raise InvalidTar
+    elif kind == tarformat.OLD_REGULAR and name.endswith(b"/"):  # a folder, in tars older than ustar
+        kind = tarformat.FOLDER
+    return TarEntry(name, kind, mode, uid, gid, size, mtime, link, device, xattrs)
+
+
+def _decimal(pax: dict[str, bytes], key: str, otherwise: int) -> int:
+    if key not in pax:
+        return otherwise
+    try:
+        return int(pax[key])
+    except ValueError:
+        raise InvalidTar from None
+
+
+def _nanoseconds(text: bytes) -> int:
+    """A pax time: decimal seconds with an optional fraction, maybe negative."""
+    seconds, _, fraction = text.partition(b".")
+    digits = seconds.removeprefix(b"-")
+    if not digits.isdigit() or (fraction and not fraction.isdigit()):
+        raise InvalidTar
+    parts = int(fraction[:9].ljust(9, b"0")) if fraction else 0
+    value = int(digits) * 1_000_000_000 + parts
+    return -value if seconds.startswith(b"-") else value
