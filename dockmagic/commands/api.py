@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -42,7 +43,7 @@ class Engine:
         json_body: Any = None,
         data: Body | None = None,
         headers: dict[str, str] | None = None,
-        stream: bool = False,
+        streamed: bool = False,
         **params: Any,
     ) -> requests.Response:
         """One request; parameters that are None are left out, lists and maps are sent as JSON.
@@ -58,7 +59,7 @@ class Engine:
         url = f"{self._api.base_url}/v{self._api.api_version}{path}"
         try:
             response = self._api.request(
-                method, url, params=query, data=data, headers=headers, stream=stream, timeout=None
+                method, url, params=query, data=data, headers=headers, stream=streamed, timeout=None
             )
         except requests.exceptions.RequestException as error:
             raise self._gone(error) from error
@@ -78,7 +79,7 @@ class Engine:
 
     def messages(self, method: str, path: str, /, **kwargs: Any) -> Generator[dict[str, Any], None, None]:
         """The JSON messages of a stream, as they come; closing the iterator ends the request."""
-        response = self.request(method, path, stream=True, **kwargs)
+        response = self.request(method, path, streamed=True, **kwargs)
         with contextlib.closing(response):
             rest = b""
             for chunk in self._chunks(response):
@@ -91,7 +92,7 @@ class Engine:
 
     def download(self, path: str, /, **params: Any) -> Iterator[bytes]:
         """The bytes of an answer, as they come."""
-        response = self.request("GET", path, stream=True, **params)
+        response = self.request("GET", path, streamed=True, **params)
         with contextlib.closing(response):
             yield from self._chunks(response)
 
@@ -106,7 +107,7 @@ class Engine:
     def hijack(self, path: str, /, json_body: Any = None, **params: Any) -> Hijacked:
         """A connection turned into a raw stream both ways: attach and exec start."""
         headers = {"Connection": "Upgrade", "Upgrade": "tcp"}
-        response = self.request("POST", path, json_body=json_body, headers=headers, stream=True, **params)
+        response = self.request("POST", path, json_body=json_body, headers=headers, streamed=True, **params)
         return Hijacked(response)
 
     def version(self) -> dict[str, Any]:
@@ -116,10 +117,17 @@ class Engine:
             known = self._version = self.get("/version")
         return known
 
-    def builder_version(self) -> str:
-        """What /_ping offers: "2" for BuildKit's progress, "1" for the classic builder."""
-        response = self.request("GET", "/_ping")
-        return str(response.headers.get("Builder-Version", "1"))
+    @property
+    def buildkit(self) -> bool:
+        """Whether ``POST /build?version=2`` can be asked for.
+
+        Daemons before 23.0 offer the classic builder in /_ping and have BuildKit all the same (since API 1.39); an
+        engine that has not ignores the parameter. DOCKER_BUILDKIT=0 asks for the classic builder.
+        """
+        if os.environ.get("DOCKER_BUILDKIT") == "0":
+            return False
+        version = tuple(int(part) for part in str(self._api.api_version).split("."))
+        return version >= (1, 39) and self.version().get("Os", "linux") == "linux"
 
     def _gone(self, error: Exception) -> CommandError:
         text = str(error)

@@ -65,6 +65,13 @@ class Context:
                 yield from self._walk(Path(entry.path), f"{name}/", tuple(state))
 
 
+def alone(dockerfile: bytes) -> bytes:
+    """A context that is nothing but a Dockerfile."""
+    info = tarfile.TarInfo("Dockerfile")
+    info.size, info.mode = len(dockerfile), 0o644
+    return _header(info) + dockerfile + _padding(len(dockerfile)) + b"\0" * 1024
+
+
 def _entry(path: Path, name: str) -> Iterator[bytes]:
     """One file's header and bytes; sockets are left out, as docker does."""
     try:

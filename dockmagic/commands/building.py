@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dockmagic.commands import references
-from dockmagic.commands.buildcontext import folder_context
+from dockmagic.commands.buildcontext import alone, folder_context
 from dockmagic.commands.buildplain import PlainPrinter
 from dockmagic.commands.buildsource import Source
 from dockmagic.commands.buildstream import Decoder, Outcome, friendly
@@ -179,7 +179,7 @@ def run_build(session: Session, plan: Plan) -> BuildResult:
         plan.source.refuse()
     data, name = _body(plan)
     session.failed = None
-    modern = session.engine.builder_version() == "2"
+    modern = session.engine.buildkit
     messages = session.engine.messages(
         "POST", "/build", data=data, headers={"Content-Type": "application/x-tar", **all_auths()},
         version="2" if modern else "1", dockerfile=name, remote=plan.remote or None, t=plan.tags or None,
@@ -229,14 +229,15 @@ def _body(plan: Plan) -> tuple[Iterable[bytes] | IO[bytes] | bytes | None, str]:
         return plan.context if not isinstance(plan.context, Path) else None, plan.inside
     text = plan.source.text.encode("utf-8", "surrogateescape")
     if not isinstance(plan.context, Path) or not plan.source.needs_context():
-        return text, "Dockerfile"
+        return alone(text), "Dockerfile"
     context, name = folder_context(plan.context, text, plan.inside)
     return context.chunks(), name
 
 
 def _result(session: Session, plan: Plan, progress: BuildProgress, image_id: str) -> BuildResult:
     own = own_steps(plan, progress)
-    base = familiar_image(own[0].instruction.split()[1]) if own and own[0].is_base else ""
+    named = own[0].instruction.split()[1] if own and own[0].is_base else ""
+    base = familiar_image(named or (plan.source.base(plan.target) if plan.source else ""))
     timed = [s.vertex.started for s in progress.steps.values() if s.vertex.started]
     ended = [s.vertex.completed for s in progress.steps.values() if s.vertex.completed]
     note = f"built in {seconds(max(ended) - min(timed))}" if timed and ended else ""

@@ -94,6 +94,14 @@ class Source:
             index = next((i for i, s in enumerate(self.stages[:index]) if base in {s.name.lower(), str(i)}), None)
         return chosen
 
+    def base(self, target: str = "") -> str:
+        """The image that the built one rests on, as the Dockerfile names it; "" for scratch or a name with variables."""
+        labels = self.chain(target)
+        for i, stage in enumerate(self.stages):
+            if labels and (stage.name or f"stage-{i}").lower() == labels[0]:
+                return "" if "$" in stage.base or stage.base == "scratch" else stage.base
+        return ""
+
     def _index(self, target: str) -> int | None:
         if not target:
             return len(self.stages) - 1

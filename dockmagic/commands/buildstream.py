@@ -67,7 +67,9 @@ class Classic:
         elif text.startswith("Successfully built"):
             yield from self.end()
         elif not re.match(r" ---> |Removing intermediate container", text):
-            yield StatusResponse(logs=[VertexLog(self._step.digest, text.encode(), 1, time.time())])
+            said = re.sub("\x1b\\[[0-9;]*m", "", text)  # the classic builder reddens standard error
+            if said.strip():
+                yield StatusResponse(logs=[VertexLog(self._step.digest, said.encode(), 1, time.time())])
 
     def _copy(self, *, cached: bool = False, error: str = "", completed: float | None = None) -> Vertex:
         v = self._step or Vertex("")

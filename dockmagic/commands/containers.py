@@ -262,7 +262,7 @@ def stats(session: Session, options: Options, operands: list[str]) -> View | Non
 
 @command
 def diff(session: Session, options: Options, operands: list[str]) -> View | None:
-    """Usage:  docker diff CONTAINER | IMAGE [IMAGE]
+    """Usage:  docker diff CONTAINER [IMAGE]
 
     Inspect changes to files or directories on a container's filesystem
 

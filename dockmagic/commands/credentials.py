@@ -33,7 +33,7 @@ def all_auths() -> dict[str, str]:
     from docker import auth, errors
 
     try:
-        known = auth.load_config(config_dict=read_config() or None).get_all_credentials()
+        known = auth.load_config(config_dict=read_config() or None).get_all_credentials()  # type: ignore[no-untyped-call,unused-ignore]
     except errors.DockerException:
         return {}
     return {"X-Registry-Config": encode(known)} if known else {}

@@ -116,7 +116,9 @@ def _follow(session: Session, name: str, state: dict[str, object], *, stdin: boo
     tty = bool(state["Config"]["Tty"])  # type: ignore[index]
     output = Output(session.console)
     connection = engine.hijack(f"/containers/{name}/attach", stream=True, stdin=stdin, stdout=True, stderr=True)
-    waiting = engine.request("POST", f"/containers/{name}/wait", stream=True, condition="next-exit" if start else None)
+    waiting = engine.request(
+        "POST", f"/containers/{name}/wait", streamed=True, condition="next-exit" if start else None
+    )
     with contextlib.closing(waiting), contextlib.closing(connection):
         if start:
             engine.post(f"/containers/{name}/start")

@@ -93,7 +93,7 @@ def _image_rows(image: dict[str, Any], now: float, trunc: bool, digests: bool) -
             "ID": short_id(image["Id"]) if trunc else image["Id"],
             "Repository": repository,
             "Tag": tag,
-            "Digest": by_repository.get(repository, "<none>"),
+            "Digest": by_repository.get(repository, "<none>") if digests else "<none>",
             "CreatedSince": since(image["Created"], now),
             "CreatedAt": local_time(image["Created"]),
             "Size": size3(image["Size"]),

@@ -80,10 +80,9 @@ def _mark_base(engine: Engine, entries: list[LayerEntry], base: str) -> None:
 def _match(entries: list[LayerEntry], steps: Sequence[Step]) -> None:
     """Give every instruction its step: the same words in the same order."""
     own = [e for e in entries if not e.base]
-    for entry in entries:
-        if entry.base and steps and steps[0].is_base:
-            entry.step = steps[0].counter
-            break
+    for entry in entries[:1]:
+        if entry.base and steps:
+            entry.step = re.sub(r"\d+(?=/)", "1", steps[0].counter)
     rest = list(own)
     for step in steps:
         if step.is_base:

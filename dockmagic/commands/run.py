@@ -154,7 +154,7 @@ def _attached(session: Session, options: Options, container: str, body: dict[str
         stdin=body["AttachStdin"], stdout=body["AttachStdout"], stderr=body["AttachStderr"],
     )  # fmt: skip
     waiting = engine.request(
-        "POST", f"/containers/{container}/wait", stream=True,
+        "POST", f"/containers/{container}/wait", streamed=True,
         condition="removed" if options.on("rm") else "next-exit",
     )  # fmt: skip
     with contextlib.closing(waiting), contextlib.closing(connection):

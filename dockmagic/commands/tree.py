@@ -187,7 +187,7 @@ def unknown(noun: str, name: str) -> CommandError:
     if not noun and name in ABSENT:
         return CommandError(f"docker: {whole} is not there: {ABSENT[name]}")
     lines = [f"docker: unknown command: {whole}", ""]
-    near = difflib.get_close_matches(name, names(noun), n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name, names(noun), n=3, cutoff=0.6)
     if near:
         lines += [f"Did you mean: {', '.join(near)}?", ""]
     if noun:

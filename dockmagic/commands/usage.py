@@ -42,7 +42,7 @@ WHOLE = frozenset(["int", "int64", "uint16"])
 _FLAG = re.compile(
     r"^  (?:-(?P<short>\w), |    )--(?P<long>[\w-]+)(?: (?P<type>[A-Za-z][\w-]*))?(?:   *(?P<help>\S.*))?$"
 )
-_DEFAULT = re.compile(r"\(default (?P<value>.*?)\)$")
+_DEFAULT = re.compile(r'\(default (?P<value>true|false|-?\d+|"[^"]*")\)$')
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def read(docstring: str) -> Usage:
         raise ValueError(f"not a help text: {text[:60]!r}")
     path = tuple(first[1].split())
     operands = first[2] or ""
-    body = re.sub(r"^Usage:.*\n(\tdocker.*\n)*\n", "", text)
+    body = re.sub(r"^Usage:.*\n( +docker.*\n)*\n", "", text)
     listed = re.search(r"^Aliases:\n  (.*)$", text, re.MULTILINE)
     paths = [tuple(p.removeprefix("docker ").split()) for p in listed[1].split(", ")] if listed else [path]
     flags = _flags(text)
@@ -111,7 +111,7 @@ def read(docstring: str) -> Usage:
         path=path,
         paths=tuple(paths),
         operands=operands,
-        short=body.split("\n", 1)[0],
+        short=body.split("\n", 1)[0].rstrip("."),
         least=least,
         most=most,
         flags={f.name: f for f in flags},

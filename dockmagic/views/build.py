@@ -63,7 +63,7 @@ class Step:
         """waiting, running, cached, done or failed"""
         if self.failed:
             return "failed"
-        if self.vertex.cached and not self.is_base:
+        if self.vertex.cached and self.instruction and not self.is_base:
             return "cached"
         if self.vertex.completed is not None:
             return "done"
