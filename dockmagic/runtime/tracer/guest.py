@@ -12,6 +12,7 @@ from dockmagic.runtime.tracer.copyup import CopyUp
 from dockmagic.runtime.tracer.files import Files
 from dockmagic.runtime.tracer.kernel import AT_FDCWD, fail
 from dockmagic.runtime.tracer.namespace import Namespace, Place
+from dockmagic.runtime.tracer.procfiles import ProcFiles
 from dockmagic.runtime.tracer.procfs import ProcView
 from dockmagic.runtime.tracer.registers import Registers
 from dockmagic.runtime.tracer.resolver import Resolver
@@ -54,6 +55,7 @@ class Guest:
         """The pid of the container's first process."""
         self.unprivileged = os.geteuid() != 0
         self.proc = ProcView(self.tasks, namespace, self.cwd)
+        self.proc_files = ProcFiles(self.tasks, namespace, lambda: self.hostname, self.visible)
         self.resolver: Resolver[Task] = Resolver(namespace, self.proc, self._admit if self.unprivileged else None)
         self.base = b""
         """The host's folder that the path resolved last was relative to; empty when it was absolute."""

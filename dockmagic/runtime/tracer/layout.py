@@ -89,7 +89,7 @@ class Layout:
 
     def _device(self, source: str, target: str) -> None:
         if os.path.exists(source):
-            self._add(target, source, kind="devtmpfs")
+            self._add(target, source, kind="device")
 
     def _show(self, number: int, mount: Mount) -> None:
         if mount.kind == "bind":
@@ -109,7 +109,7 @@ class Layout:
             if os.path.isdir(path):
                 self._put(os.fsencode(path), self._folder("empty"), read_only=True, kind="tmpfs")
             elif os.path.exists(path):
-                self._put(os.fsencode(path), os.devnull, kind="devtmpfs")
+                self._put(os.fsencode(path), os.devnull, kind="device")
         for path in self._spec.readonly_paths:
             if os.path.exists(path):
                 kind = "proc" if path.startswith("/proc") else "bind"

@@ -172,7 +172,7 @@ class Loop:
             space.free += [t.scratch for t in self._tasks.values() if t.space is parent.space and t.scratch]
         group = parent.group if flags & CLONE_THREAD else child
         task = Task(child, group, fs, space, parent.credentials)
-        task.exe = parent.exe
+        task.exe, task.loader = parent.exe, parent.loader
         self._tasks[child] = task
         if held is not None:
             ptrace(PTRACE_CONT, child, 0, 0)

@@ -19,7 +19,8 @@ class Mounted:
     read_only: bool = False
     private: bool = False
     kind: str = "bind"
-    """As in /proc/mounts: ``overlay`` (the root), ``bind``, ``tmpfs``, ``proc``, ``sysfs``, ``devtmpfs``."""
+    """As in /proc/mounts: ``overlay`` (the root), ``bind``, ``tmpfs``, ``proc``, ``sysfs``, ``devtmpfs``;
+    ``device`` for a single node, which is in no list of mounts."""
 
 
 class Place:

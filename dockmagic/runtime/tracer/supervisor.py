@@ -30,6 +30,7 @@ from dockmagic.runtime.tracer.handlers import identity, metadata, paths, sockets
 from dockmagic.runtime.tracer.handlers.execute import Execute
 from dockmagic.runtime.tracer.identity import Credentials
 from dockmagic.runtime.tracer.layout import Layout, staging_folder
+from dockmagic.runtime.tracer.limits import PERIOD, MemoryWatch
 from dockmagic.runtime.tracer.loop import Loop
 from dockmagic.runtime.tracer.network import Network, address_for, privileged_ports_refused
 from dockmagic.runtime.tracer.start import become_guest
@@ -59,6 +60,7 @@ class Supervisor:
         self._staging = staging_folder(spec.rootfs, state) if spec.copy_on_write else ""
         copy_up = CopyUp(os.fsencode(self._staging)) if spec.copy_on_write else None
         self._guest = Guest(arch, namespace, copy_up, spec.hostname, spec.domainname)
+        self._guest.proc_files.copies = os.fsencode(programs)
         self._execute = Execute(self._guest, Programs(os.fsencode(programs), arch.elf_machine))
         table: dict[str, Handler] = {}
         for family in (paths, stat, metadata, identity, system, xattr):
@@ -75,8 +77,10 @@ class Supervisor:
             self._note_first()
             self._let_go_of_stdio()
             signal.signal(signal.SIGUSR1, lambda _number, _frame: self._serve())
+            self._watch_memory()
             gc.disable()  # handlers leave no cycles behind
             self._loop.run()
+            signal.setitimer(signal.ITIMER_REAL, 0)
             libc.prctl(libc.PR_SET_PDEATHSIG, 0)  # nothing is traced any more: the shim may go while we tidy up
             self._report(self._shim, self._code)
             self._shim.close()
@@ -118,6 +122,20 @@ class Supervisor:
         for number in (0, 1, 2):
             os.dup2(null, number)
         os.close(null)
+
+    def _watch_memory(self) -> None:
+        if not self._spec.limits.memory:
+            return
+        watch = MemoryWatch(self._guest.tasks, self._spec.limits.memory)
+
+        def look(_number: int, _frame: object) -> None:
+            victim = watch.over()
+            if victim is not None:
+                self._out_of_memory = True
+                os.kill(victim, signal.SIGKILL)
+
+        signal.signal(signal.SIGALRM, look)
+        signal.setitimer(signal.ITIMER_REAL, PERIOD, PERIOD)
 
     # --- execs ---
 

@@ -32,7 +32,20 @@ class FsState:
 class Task:
     """One traced thread."""
 
-    __slots__ = ("after", "credentials", "exe", "fs", "group", "held", "next_exe", "pid", "scratch", "space", "used")
+    __slots__ = (
+        "after",
+        "credentials",
+        "exe",
+        "fs",
+        "group",
+        "held",
+        "loader",
+        "next_exe",
+        "pid",
+        "scratch",
+        "space",
+        "used",
+    )
 
     def __init__(self, pid: int, group: int, fs: FsState, space: AddressSpace, credentials: Credentials) -> None:
         self.pid = pid
@@ -43,8 +56,10 @@ class Task:
         self.credentials = credentials
         self.exe = b""
         """The container's path of the program, what /proc/PID/exe shows."""
-        self.next_exe: tuple[bytes, bytes, Credentials] | None = None
-        """While an exec is under way: its exe, the name it was called by, who it will be."""
+        self.loader = b""
+        """The container's path of the loader that its program names."""
+        self.next_exe: tuple[bytes, bytes, bytes, Credentials] | None = None
+        """While an exec is under way: its exe, its loader, the name it was called by, who it will be."""
         self.after: Callable[[Task], None] | None = None
         """What to do when the call under way returns; the registers are loaded."""
         self.held = False

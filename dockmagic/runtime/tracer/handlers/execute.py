@@ -65,7 +65,7 @@ class Execute:
         if program.kind in ("foreign", "unknown"):
             raise fail(errno.ENOEXEC)
         run = self._runnable(task, place, real, program, name if not front else front[0])
-        task.next_exe = (self._exe(place), name, self._new_credentials(task, host, real))
+        task.next_exe = (self._exe(place), program.interpreter, name, self._new_credentials(task, host, real))
         if not front:
             return guest.put(task, path_register, run)
         return self._put_arguments(task, path_register, argv_register, run, front)
@@ -155,7 +155,7 @@ class Execute:
         """The new program is in place: who it is, and the name in its auxiliary vector instead of our copy's path."""
         if task.next_exe is None:
             return
-        task.exe, name, task.credentials = task.next_exe
+        task.exe, task.loader, name, task.credentials = task.next_exe
         task.next_exe = None
         guest = self._guest
         guest.registers.load(task.pid)

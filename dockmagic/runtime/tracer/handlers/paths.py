@@ -118,6 +118,10 @@ class Paths:
                 if changed is not None and changed != asked:
                     words[flag_register] = changed
                     return guest.put(task, register, place.host)
+            if not asked & (_CHANGES | os.O_PATH) and place.guest.startswith(b"/proc/"):
+                made = guest.proc_files.stand_in(place.guest, task)
+                if made is not None:
+                    return guest.put(task, register, made)
             if path[0] != 0x2F and place.host == guest.base + b"/" + path:
                 return None
             return guest.put(task, register, place.host)
