@@ -1,0 +1,89 @@
+"""Contexts in every form they come in, and what .dockerignore leaves of them."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from dockmagic.builder.context import Context, MaskedTree, ignore_of, read_context, read_file
+from dockmagic.builder.tree import walk
+from dockmagic.dockerfile.ignore import Ignore
+from dockmagic.errors import InvalidParameter
+
+
+def tar_of(files: dict[str, str]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for name, text in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            tar.addfile(info, io.BytesIO(text.encode()))
+    return out.getvalue()
+
+
+def load(data: bytes, tmp_path: Path) -> Context:
+    return read_context(io.BytesIO(data), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "compress",
+    [bytes, gzip.compress, bz2.compress, lzma.compress, zstandard.ZstdCompressor().compress],
+    ids=["plain", "gzip", "bzip2", "xz", "zstd"],
+)
+def test_compressions(compress: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    context = load(compress(tar_of({"Dockerfile": "FROM scratch", "d/a": "x" * 5000})), tmp_path)
+    assert context.dockerfile is None
+    assert read_file(context.tree, "Dockerfile") == b"FROM scratch"
+    assert read_file(context.tree, "d/a") == b"x" * 5000
+    context.close()
+
+
+def test_a_bare_dockerfile(tmp_path: Path) -> None:
+    context = load(b"FROM scratch\nCOPY a b\n", tmp_path)
+    assert context.dockerfile == b"FROM scratch\nCOPY a b\n"
+    assert context.tree.names("") == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_at_all(tmp_path: Path) -> None:
+    assert load(b"", tmp_path).dockerfile == b""
+
+
+@pytest.mark.parametrize("cut", [700, 1200])
+def test_a_context_that_ends_early(cut: int, tmp_path: Path) -> None:
+    with pytest.raises(InvalidParameter, match="unexpected EOF"):
+        load(tar_of({"a": "x" * 2000})[:cut], tmp_path)
+
+
+def test_damaged_compression(tmp_path: Path) -> None:
+    with pytest.raises(InvalidParameter):
+        load(gzip.compress(tar_of({"a": "x"}))[:-10], tmp_path)
+
+
+def test_ignored_files_are_not_there(tmp_path: Path) -> None:
+    context = load(tar_of({"a": "", "b": "", "d/a": "", "d/keep": "", "e/x": ""}), tmp_path)
+    tree = MaskedTree(context.tree, Ignore.of(["d", "!d/keep", "e", "b"]))
+    assert [path for path, _ in walk(tree)] == ["a", "d", "d/keep"]
+    assert tree.lstat("b") is None
+    assert tree.lstat("d/a") is None
+    assert tree.lstat("e/x") is None
+    assert tree.lstat("d/keep") is not None
+    context.close()
+
+
+def test_the_dockerfiles_own_rules_come_first(tmp_path: Path) -> None:
+    context = load(tar_of({".dockerignore": "a\n", "sub/x.dockerignore": "b\n", "empty.dockerignore": ""}), tmp_path)
+    patterns = {}
+    for name in ("Dockerfile", "sub/x", "empty"):
+        rules = ignore_of(context.tree, name)
+        patterns[name] = None if rules is None else [pattern.text for pattern in rules.patterns]
+    assert patterns == {"Dockerfile": ["a"], "sub/x": ["b"], "empty": []}
+    context.close()
