@@ -23,6 +23,9 @@ class StartError(DockmagicError):
         super().__init__(message)
         self.code = code
 
+    def __reduce__(self) -> tuple[type[StartError], tuple[str, int]]:
+        return StartError, (str(self), self.code)
+
 
 @dataclass(frozen=True)
 class Finding:

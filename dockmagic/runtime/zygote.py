@@ -69,7 +69,10 @@ def start_zygote(setup: Setup) -> socket.socket:
     arguments = [sys.executable, "-I", "-S", "-c", _BOOT, place, str(theirs.fileno()), str(told)]
     null = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
     try:
-        os.posix_spawn(sys.executable, arguments, os.environ, file_actions=null)
+        try:
+            os.posix_spawn(sys.executable, arguments, os.environ, file_actions=null)
+        except PermissionError:  # its path may be closed to this user, who has the program itself open
+            os.posix_spawn("/proc/self/exe", arguments, os.environ, file_actions=null)
     finally:
         theirs.close()
         os.close(told)
