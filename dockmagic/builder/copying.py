@@ -222,7 +222,13 @@ class _Walk:
             )
         self._parents.pop()
         if include and (created or (overwrite and self._include is None)):
-            self._copier.applier.apply(target, self._metadata(entry))
+            wanted = self._metadata(entry)
+            if created or not self._has(target, wanted):
+                self._copier.applier.apply(target, wanted)
+
+    def _has(self, target: str, wanted: Metadata) -> bool:
+        there = self._there.lstat(target.lstrip("/"))
+        return there is not None and _metadata_of(there) == wanted
 
     def _make_parents(self, *, overwrite: bool) -> None:
         for parent in self._parents:
@@ -295,9 +301,7 @@ class _Walk:
         return True
 
     def _same(self, entry: Entry, path: str, there: Entry, target: str, wanted: Metadata) -> bool:
-        if (there.mode, there.uid, there.gid, there.mtime) != (wanted.mode, wanted.uid, wanted.gid, wanted.mtime):
-            return False
-        if there.xattrs != wanted.xattrs:
+        if _metadata_of(there) != wanted:
             return False
         if entry.is_link:
             return there.target == entry.target
@@ -318,6 +322,10 @@ class _Walk:
         finally:
             self._source.close_data(reader)
         return True
+
+
+def _metadata_of(entry: Entry) -> Metadata:
+    return Metadata(entry.mode, entry.uid, entry.gid, entry.mtime, entry.xattrs)
 
 
 def match_sources(source: Tree, pattern: str) -> list[str]:

@@ -124,6 +124,7 @@ class Sandbox:
         mounts = [*_etc_mounts(around, folder), *_script_mount(step, folder)]
         if around.shm_size:
             mounts.append(Mount("/dev/shm", kind="tmpfs", options=("nosuid", "exec", "dev", f"size={around.shm_size}")))
+        every = (*mounts, *prepared.mounts)
         limits = Limits(memory=around.memory or None, rlimits=around.rlimits)
         return Spec(
             id=id,
@@ -133,7 +134,9 @@ class Sandbox:
             cwd=step.workdir,
             user=user,
             hostname=around.hostname,
-            mounts=(*mounts, *prepared.mounts),
+            mounts=every,
+            # a /dev/shm of our own takes the place of the usual one
+            ipc="none" if any(mount.target == "/dev/shm" for mount in every) else "private",
             copy_on_write=snapshot.copy_on_write,
             limits=limits,
             network="none" if step.network == "none" else "host" if step.network == "host" else around.network,
