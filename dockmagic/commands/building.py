@@ -47,6 +47,8 @@ class Plan:
     target: str = ""
     quiet: bool = False
     progress: str = "auto"
+    checked: bool = False
+    """whether the checks have been told already"""
     query: dict[str, Any] = field(default_factory=dict)
     """what else goes to the engine as it is"""
 
@@ -249,6 +251,8 @@ def _result(session: Session, plan: Plan, progress: BuildProgress, image_id: str
         tree = layer_tree(session.engine, image_id, title=", ".join(tags) or "image", base=base, steps=own, note=note)
     except CommandError:  # an engine that keeps no history still has built
         tree = None
+    if plan.checked:
+        progress.warnings.clear()
     others = [s for s in progress.instructions if s not in own]
     return BuildResult(image_id, tags, tree, progress, others)
 
@@ -277,7 +281,7 @@ def _failure(session: Session, plan: Plan, progress: BuildProgress, outcome: Out
     elif plan.source is not None:
         at = re.search(r"line (\d+)", message)
         frame = plan.source.frame(int(at[1])) if at else ""
-    return CommandError(f"{frame}ERROR: failed to solve: {message}", 1, progress)
+    return CommandError(f"ERROR: failed to solve: {message}", 1, progress, frame)
 
 
 @command

@@ -11,11 +11,15 @@ from dockmagic.dockerfile.errors import DockerfileError
 
 
 class Source:
-    """A Dockerfile's text. ``name`` is what messages call it: Dockerfile, or the cell."""
+    """A Dockerfile's text. ``name`` is what messages call it: Dockerfile, or the cell.
 
-    def __init__(self, text: str, name: str = "Dockerfile") -> None:
+    ``before`` is how many of its lines come from earlier cells; places are told from there on.
+    """
+
+    def __init__(self, text: str, name: str = "Dockerfile", before: int = 0) -> None:
         self.text = text
         self.name = name
+        self.before = before
         self.stages: list[language.Stage] = []
         self._error: DockerfileError | None = None
         try:
@@ -28,7 +32,11 @@ class Source:
         if not self.text.strip():
             raise CommandError(f"ERROR: failed to solve: the {self.name} cannot be empty")
         if self._error is not None and not self._foreign():
-            raise CommandError(f"{self.frame(self._error.line)}ERROR: failed to solve: {self._error}")
+            line = self._error.line
+            said = str(self._error)
+            if line > self.before:
+                said = said.replace(f"on line {line}:", f"on line {line - self.before}:")
+            raise CommandError(f"ERROR: failed to solve: {said}", frame=self.frame(line))
 
     def _foreign(self) -> bool:
         match = re.match(r"#\s*syntax\s*=\s*(\S+)", self.text, re.IGNORECASE)
@@ -54,15 +62,15 @@ class Source:
 
     def frame(self, line: int, last: int = 0) -> str:
         """The source lines around ``line`` (from 1) marked as BuildKit prints them; "" when there is no such line."""
-        lines = self.text.split("\n")
-        if not 1 <= line <= len(lines):
+        lines = self.text.rstrip("\n").split("\n")
+        if not self.before < line <= len(lines):
             return ""
         end = max(last, line)
-        first, stop = max(1, line - 2), min(len(lines), end + 2)
-        shown = [f"{self.name}:{line}", "-" * 20]
+        first, stop = max(self.before + 1, line - 2), min(len(lines), end + 2)
+        shown = [f"{self.name}:{line - self.before}", "-" * 20]
         for number in range(first, stop + 1):
             mark = ">>>" if line <= number <= end else "   "
-            shown.append(f"{number:4d} | {mark} {lines[number - 1]}")
+            shown.append(f"{number - self.before:4d} | {mark} {lines[number - 1]}".rstrip())
         return "\n".join([*shown, "-" * 20, ""])
 
     def find(self, instruction: str) -> language.Instruction | None:
@@ -95,7 +103,7 @@ class Source:
         return chosen
 
     def base(self, target: str = "") -> str:
-        """The image that the built one rests on, as the Dockerfile names it; "" for scratch or a name with variables."""
+        """The image that the built one rests on, as the Dockerfile names it; "" for scratch and names with variables."""
         labels = self.chain(target)
         for i, stage in enumerate(self.stages):
             if labels and (stage.name or f"stage-{i}").lower() == labels[0]:

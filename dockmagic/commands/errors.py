@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 class CommandError(DockmagicError):
     """A command failed. ``str()`` is what docker would print, ``exit_code`` what it would exit with.
 
-    ``view`` is what there is to look at beside the message: a failed build's progress, a run's output.
+    ``view`` is what there is to look at beside the message: a failed build's progress, a run's output. ``frame`` are
+    source lines to show before it.
     """
 
-    def __init__(self, message: str, exit_code: int = 1, view: View | None = None) -> None:
+    def __init__(self, message: str, exit_code: int = 1, view: View | None = None, frame: str = "") -> None:
         super().__init__(message)
         self.exit_code = exit_code
         self.view = view
+        self.frame = frame
 
 
 class FlagError(CommandError):

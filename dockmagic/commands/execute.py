@@ -8,7 +8,7 @@ from dockmagic.commands.containerspec import environment
 from dockmagic.commands.errors import CommandError, EngineError, ExitError, Interrupted
 from dockmagic.commands.flags import Options
 from dockmagic.commands.handle import ContainerHandle
-from dockmagic.commands.run import check_terminal, resize
+from dockmagic.commands.run import SCRIPT, check_terminal, put_script, read_script, resize, script_words
 from dockmagic.commands.session import Session
 from dockmagic.commands.streams import Output, pump
 from dockmagic.commands.tree import command
@@ -32,6 +32,8 @@ def execute(session: Session, options: Options, operands: list[str]) -> View | N
           --env-file list        Read in a file of environment variables
       -i, --interactive          Keep STDIN open even if not attached
           --privileged           Give extended privileges to the command
+          --script string        Run standard input as a script of this interpreter, the
+                                 operands as its arguments (dockmagic's own)
       -t, --tty                  Allocate a pseudo-TTY
       -u, --user string          Username or UID (format: "<name|uid>[:<group|gid>]")
       -w, --workdir string       Working directory inside the container
@@ -56,6 +58,10 @@ def execute(session: Session, options: Options, operands: list[str]) -> View | N
         "AttachStdout": not detached,
         "AttachStderr": not detached,
     }
+    if options.given("script"):
+        put_script(session, container, read_script(session, body))
+        body["Cmd"] = [*script_words(options.text("script")), SCRIPT, *words]
+        interactive = False
     made = engine.post(f"/containers/{container}/exec", body)["Id"]
     if detached:
         engine.post(f"/exec/{made}/start", {"Detach": True, "Tty": tty})

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CommandError as error:
         if error.view is not None and not error.view.told and error.view.text():
             sys.stderr.write(f"{error.view.text()}\n")
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{error.frame}{error}\n")
         return error.exit_code
     except DockmagicError as error:
         sys.stderr.write(f"{error}\n")

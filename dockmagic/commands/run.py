@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import shlex
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -110,6 +113,8 @@ def run(session: Session, options: Options, operands: list[str]) -> View | None:
           --rm                             Automatically remove the container and its associated
                                            anonymous volumes when it exits
           --runtime string                 Runtime to use for this container
+          --script string                  Run standard input as a script of this interpreter, the
+                                           operands as its arguments (dockmagic's own)
           --security-opt list              Security Options
           --shm-size bytes                 Size of /dev/shm
           --stop-signal string             Signal to stop the container
@@ -136,7 +141,13 @@ def run(session: Session, options: Options, operands: list[str]) -> View | None:
     elif body["OpenStdin"] and body["Tty"]:
         check_terminal(session)
     with _docker_run_errors():
+        script = read_script(session, body) if options.given("script") else b""
+        if script:
+            interpreter = script_words(options.text("script"))
+            body |= {"Entrypoint": interpreter[:1], "Cmd": [*interpreter[1:], SCRIPT, *command]}
         container = create_container(session, options, body)
+        if script:
+            put_script(session, container, script)
         if options.given("cidfile"):
             _write_cidfile(options.text("cidfile"), container)
         if detached:
@@ -226,6 +237,41 @@ def _create_help() -> str:
 
 create.__doc__ = _create_help()
 create_command: DockerCommand = refusing(gpus=GPUS)(create)
+
+
+SCRIPT = "/.dockmagic-script"
+"""Where the text of ``--script`` is put in the container."""
+
+
+def script_words(text: str) -> list[str]:
+    """The interpreter's command: ``python3 -u``. Raises CommandError."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise CommandError(f"--script: {error}", 125) from None
+    if not words:
+        raise CommandError("--script wants an interpreter: --script python3", 125)
+    return words
+
+
+def read_script(session: Session, body: dict[str, Any]) -> bytes:
+    """Standard input as the script; it is used up, so the container gets none. Raises CommandError."""
+    stdin = session.console.stdin
+    data = stdin.read() if stdin is not None and not session.console.terminal else b""
+    if not data:
+        raise CommandError("--script runs standard input, and there is none", 125)
+    body |= {"OpenStdin": False, "StdinOnce": False, "AttachStdin": False}
+    return data
+
+
+def put_script(session: Session, container: str, data: bytes) -> None:
+    """Lay the script into the container's file system."""
+    info = tarfile.TarInfo(SCRIPT.lstrip("/"))
+    info.size, info.mode = len(data), 0o755
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w", format=tarfile.GNU_FORMAT) as out:
+        out.addfile(info, io.BytesIO(data))
+    session.engine.request("PUT", f"/containers/{container}/archive", data=archive.getvalue(), path="/")
 
 
 def check_terminal(session: Session) -> None:

@@ -82,6 +82,11 @@ class Step:
         words = {"cached": "CACHED", "failed": "ERROR", "waiting": ""}
         return words.get(self.state, seconds(self.seconds))
 
+    def output(self) -> str:
+        """All that it wrote, as text that ends with a newline; "" when nothing."""
+        text = bytes(self.log).decode("utf-8", "replace")
+        return text if not text or text.endswith("\n") else text + "\n"
+
     def tail(self, count: int) -> list[str]:
         """The last lines of its output."""
         text = bytes(self.log[-20000:]).decode("utf-8", "replace").replace("\r\n", "\n")

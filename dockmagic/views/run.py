@@ -12,6 +12,7 @@ from dockmagic.views.view import View, clean, render
 class RunResult(View):
     """``r = %docker run …``: ``.stdout``, ``.stderr``, ``.exit_code``, ``.lines``, ``.json()``; iterates over lines."""
 
+    rich = False
     told = True  # what runs writes as it goes
 
     def __init__(self, stdout: bytes, stderr: bytes, exit_code: int, container: str = "") -> None:

@@ -28,6 +28,7 @@ class Table(View):
         self.rows = list(rows)
         self.caption = caption
         self._lines = lines
+        self.rich = lines is None
 
     @overload
     def __getitem__(self, key: int) -> dict[str, Any]: ...

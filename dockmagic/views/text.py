@@ -10,6 +10,8 @@ from dockmagic.views.view import View, clean, render
 class Text(View):
     """Text as docker prints it. It is also a string's worth of lines: iterate it, or take ``.lines``."""
 
+    rich = False
+
     def __init__(self, content: str) -> None:
         self.content = content
 
@@ -32,6 +34,8 @@ class Text(View):
 
 class Json(View):
     """Values of the API (docker inspect): shown as JSON, and as Python values by index, iteration and ``.value``."""
+
+    rich = False
 
     def __init__(self, value: Any, content: str) -> None:
         self.value = value

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 class View:
     """Something to look at. A view is made of values and never changes what it shows of them."""
 
+    rich = True
+    """Whether the HTML form shows more than the text does."""
+
     told = False
     """Whether a command has written all of it to its console already."""
 

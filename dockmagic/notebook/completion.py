@@ -1,0 +1,235 @@
+"""Completion: commands, flags, images, containers, networks after ``%docker``; instructions and stages in cells.
+
+What an engine must be asked for is asked of one that answers already: completion starts none, and what it learns is
+kept for a few seconds.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from dockmagic.commands.session import Session
+    from dockmagic.notebook.magics import DockerMagics
+
+KEPT = 3.0
+"""Seconds for which names that an engine told are used again."""
+
+PATTERN = "%docker"
+
+
+class Completion:
+    """The completers of one shell."""
+
+    def __init__(self, shell: InteractiveShell, magics: DockerMagics) -> None:
+        self._shell = shell
+        self._names = Names(magics)
+        self._matcher: Any = None
+
+    def install(self) -> None:
+        """Register with IPython, the line hook and, where it has them, a matcher for the bodies of cells."""
+        self._shell.set_hook("complete_command", self._line, str_key=PATTERN)
+        matchers = getattr(self._shell.Completer, "custom_matchers", None)
+        if matchers is not None:
+            self._matcher = self._cell
+            matchers.append(self._matcher)
+
+    def remove(self) -> None:
+        """Take back what :meth:`install` registered."""
+        dispatcher = self._shell.strdispatchers.get("complete_command")
+        if dispatcher is not None:
+            dispatcher.strs.pop(PATTERN, None)
+        matchers = getattr(self._shell.Completer, "custom_matchers", None)
+        if matchers is not None and self._matcher in matchers:
+            matchers.remove(self._matcher)
+
+    def _line(self, shell: Any, event: Any) -> list[str]:
+        """IPython's hook for a line that begins with %docker."""
+        del shell
+        text = re.sub(r"^%?%?docker\s", "", event.line.lstrip())
+        found: list[str] = complete_line(text, self._names)
+        return found
+
+    def _cell(self, text: str) -> list[str]:
+        """A matcher for cells that are Dockerfiles; nothing elsewhere."""
+        completer = self._shell.Completer
+        whole = getattr(completer, "text_until_cursor", "") or ""
+        del text
+        if not whole.startswith("%%dockerfile"):
+            return []
+        _, newline, body = whole.partition("\n")
+        return complete_dockerfile(body, self._names) if newline else []
+
+
+class Names:
+    """What there is in the engine, asked at most every few seconds."""
+
+    def __init__(self, magics: DockerMagics) -> None:
+        self._magics = magics
+        self._known: dict[str, tuple[float, list[str]]] = {}
+
+    def images(self) -> list[str]:
+        return self._get("images", "/images/json", lambda x: [t for t in x.get("RepoTags") or [] if "<none>" not in t])
+
+    def containers(self) -> list[str]:
+        return self._get("containers", "/containers/json", lambda c: [n.lstrip("/") for n in c["Names"]], all=True)
+
+    def networks(self) -> list[str]:
+        return self._get("networks", "/networks", lambda n: [n["Name"]])
+
+    def volumes(self) -> list[str]:
+        return self._get("volumes", "/volumes", lambda v: [v["Name"]])
+
+    def _get(self, kind: str, path: str, names: Any, **query: Any) -> list[str]:
+        from dockmagic import client
+        from dockmagic.commands.errors import CommandError
+
+        asked, known = self._known.get(kind, (0.0, []))
+        if time.monotonic() - asked < KEPT:
+            return known
+        found: list[str] = []
+        session: Session = self._magics.session
+        try:
+            if client.answers(session.choice.url, timeout=0.3):
+                session.begin()
+                answer = session.engine.get(path, **query)
+                items = answer.get("Volumes") or [] if isinstance(answer, dict) else answer
+                found = sorted({name for item in items for name in names(item)})
+        except CommandError:  # no engine, no names
+            found = []
+        self._known[kind] = (time.monotonic(), found)
+        return found
+
+
+_IMAGES = frozenset(["run", "create", "rmi", "tag", "push", "history", "save", "image.inspect", "image.rm"])
+_CONTAINERS = frozenset(
+    [
+        "exec",
+        "attach",
+        "start",
+        "stop",
+        "restart",
+        "kill",
+        "rm",
+        "pause",
+        "unpause",
+        "wait",
+        "rename",
+        "update",
+        "logs",
+        "port",
+        "top",
+        "stats",
+        "diff",
+        "export",
+        "commit",
+        "container.inspect",
+    ]
+)
+
+
+def complete_line(text: str, names: Names) -> list[str]:
+    """What the last word of docker's command line ``text`` may become."""
+    from dockmagic.commands import tree
+
+    words = text.split(" ")
+    last, before = words[-1], [w for w in words[:-1] if w]
+    noun = before[0] if before and before[0] in tree.GROUPS else ""
+    rest = before[1:] if noun else before
+    if not rest:
+        return [n for n in tree.names(noun) if n.startswith(last)]
+    found = tree.find(f"{noun}.{rest[0]}" if noun else rest[0])
+    if found is None:
+        return []
+    if last.startswith("-"):
+        return sorted(f"--{n}" for n in found.usage.flags if f"--{n}".startswith(last))
+    return [n for n in _objects(found.usage.path, rest[1:], names) if n.startswith(last)]
+
+
+def _objects(path: tuple[str, ...], before: list[str], names: Names) -> list[str]:
+    flag = before[-1] if before else ""
+    if flag == "--network":
+        return names.networks()
+    if flag in {"-v", "--volume"}:
+        return [f"{v}:" for v in names.volumes()]
+    name = ".".join(path)
+    if path[0] == "network":
+        return names.networks()
+    if path[0] == "volume":
+        return names.volumes()
+    if name in _IMAGES or path[-1] in _IMAGES:
+        return names.images()
+    if path[-1] in _CONTAINERS:
+        return names.containers()
+    if name == "cp":
+        return [f"{c}:" for c in names.containers()]
+    if name == "inspect":
+        return names.containers() + names.images()
+    return []
+
+
+INSTRUCTIONS = [
+    "ADD",
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "FROM",
+    "HEALTHCHECK",
+    "LABEL",
+    "ONBUILD",
+    "RUN",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
+]
+
+FLAGS = {
+    "ADD": ["--checksum=", "--chmod=", "--chown=", "--exclude=", "--keep-git-dir", "--link", "--unpack"],
+    "COPY": ["--chmod=", "--chown=", "--exclude=", "--from=", "--link", "--parents"],
+    "FROM": ["--platform="],
+    "HEALTHCHECK": ["--interval=", "--retries=", "--start-interval=", "--start-period=", "--timeout="],
+    "RUN": ["--mount=type=", "--network=", "--security="],
+}
+
+
+def complete_dockerfile(body: str, names: Names) -> list[str]:
+    """What the last word of an unfinished Dockerfile may become."""
+    line = body.rsplit("\n", 1)[-1]
+    words = line.split()
+    last = "" if not line or line[-1].isspace() else words[-1]
+    if not words or (len(words) == 1 and last):
+        return [i for i in INSTRUCTIONS if i.startswith(last.upper())]
+    keyword = words[0].upper()
+    stages = re.findall(r"(?im)^\s*FROM\s+(?:--\S+\s+)*\S+\s+AS\s+(\S+)", body)
+    if last.startswith("--from="):
+        return [f"--from={name}" for name in [*stages, *names.images()] if name.startswith(last[7:])]
+    if last.startswith("--"):
+        return [f for f in FLAGS.get(keyword, []) if f.startswith(last)]
+    if keyword == "FROM":
+        if len(words) > 1 and not (len(words) == 2 and last):
+            return ["AS"] if "AS".startswith(last.upper()) else []
+        return [n for n in [*stages, *names.images()] if n.startswith(last)]
+    if keyword in {"COPY", "ADD"} and not any(w.startswith("--from=") for w in words):
+        return _paths(last)
+    return []
+
+
+def _paths(prefix: str) -> list[str]:
+    """Files of the context that begin with ``prefix``."""
+    from pathlib import Path
+
+    folder, _, base = prefix.rpartition("/")
+    where = Path(folder or ".")
+    if folder.startswith("/") or not where.is_dir():
+        return []
+    found = sorted(p for p in where.iterdir() if p.name.startswith(base))
+    return [f"{folder}/{p.name}".lstrip("/") + ("/" if p.is_dir() else "") for p in found[:200]]

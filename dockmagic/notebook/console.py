@@ -1,0 +1,114 @@
+"""A cell as the place where commands write: its streams, one display that is updated, its body as standard input."""
+
+from __future__ import annotations
+
+import codecs
+import getpass
+import io
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from dockmagic.commands.console import Live, Resize
+from dockmagic.commands.terminal import Once
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from dockmagic.views.view import View
+
+PAUSE = 0.15
+"""Seconds between two updates of a live display."""
+
+EMPTY = {"text/plain": "", "text/html": ""}
+
+
+class CellConsole:
+    """The console of one magic's run. ``body`` is the cell's text; None for a line magic."""
+
+    terminal = False
+    lines_only = False
+
+    def __init__(self, shell: InteractiveShell, body: str | None = None) -> None:
+        self.stdin: BinaryIO | None = None if body is None else io.BytesIO(body.encode())
+        self._shell = shell
+        self._decoders = [codecs.getincrementaldecoder("utf-8")("replace") for _ in range(2)]
+
+    @property
+    def rich(self) -> bool:
+        """Whether the frontend is one that shows HTML: a kernel's, not IPython in a terminal."""
+        return getattr(self._shell, "kernel", None) is not None
+
+    @property
+    def confirms(self) -> bool:
+        kernel: Any = getattr(self._shell, "kernel", None)
+        if self.stdin is not None:
+            return False
+        return bool(getattr(kernel, "_allow_stdin", False)) if kernel is not None else sys.stdin.isatty()
+
+    def out(self, data: bytes) -> None:
+        sys.stdout.write(self._decoders[0].decode(data))
+
+    def err(self, data: bytes) -> None:
+        sys.stderr.write(self._decoders[1].decode(data))
+
+    def note(self, line: str) -> None:
+        """Remarks are no errors: they go where a reader reads on, not into a red box."""
+        sys.stdout.write(f"{line}\n")
+
+    def ask(self, question: str, secret: bool = False) -> str:
+        sys.stdout.flush()
+        return getpass.getpass(question) if secret else input(question)
+
+    def live(self, *, notes: bool = False) -> Live:
+        return Display() if self.rich else Once(self.out)
+
+    def raw_terminal(self, resize: Resize | None) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def signals(self, send: Callable[[str], None]) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+class Display:
+    """One display of the cell's output that is updated and, at the end, emptied; what stays is a display of its own.
+
+    nbval compares the first content of a display with the stored last one. Both are empty here, so a notebook with
+    progress in it still compares.
+    """
+
+    def __init__(self) -> None:
+        from IPython.display import display
+
+        sys.stdout.flush()
+        self._handle: Any = display(EMPTY, raw=True, display_id=True)
+        self._last = 0.0
+        self._shown = False
+
+    def update(self, view: View) -> None:
+        now = time.monotonic()
+        if self._handle is None or now - self._last < PAUSE:
+            return
+        self._last, self._shown = now, True
+        self._handle.update(view._repr_mimebundle_(), raw=True)
+
+    def close(self, view: View | None) -> None:
+        if self._handle is not None and self._shown:
+            self._handle.update(EMPTY, raw=True)
+        if view is not None:
+            show(view)
+
+
+def show(view: View) -> None:
+    """Put a view under the cell: as HTML where that adds something, else as lines of text."""
+    from IPython.display import display
+
+    bundle = view._repr_mimebundle_()
+    if not bundle["text/plain"]:
+        return
+    if view.rich:
+        display(bundle, raw=True)
+    else:
+        sys.stdout.write(f"{bundle['text/plain']}\n")
