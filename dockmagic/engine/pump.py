@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import struct
 import time
 
 FIRST_FRAME_GAP = 0.003
@@ -118,6 +119,14 @@ def pump(client: socket.socket, stream: socket.socket, typed: bytes, keys: Detac
                     return
             up.waiting = memoryview(data)
             up.write()
+
+
+def tell(client: socket.socket, text: str, *, framed: bool) -> None:
+    """Send ``text`` as the stream's standard output, after the gap that clients need."""
+    data = text.encode()
+    time.sleep(FIRST_FRAME_GAP)
+    with contextlib.suppress(OSError):
+        client.sendall(struct.pack(">BxxxI", 1, len(data)) + data if framed else data)
 
 
 def finish(client: socket.socket) -> None:

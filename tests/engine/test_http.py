@@ -84,7 +84,7 @@ def test_an_unknown_path_is_404_in_json(raw) -> None:
 
 
 @pytest.mark.parametrize(("version", "words"), [("9.99", "too new"), ("1.2", "too old")])
-def test_versions_out_of_range_are_refused(raw, version: str, words: str) -> None:
+def test_versions_out_of_range_are_refused(raw, ours, version: str, words: str) -> None:
     reply = raw().ask("GET", f"/v{version}/containers/json")
     assert reply.status == 400
     assert words in reply.json()["message"]
@@ -95,10 +95,10 @@ def test_unversioned_paths_are_answered(raw) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{", b"{not json}", b'{"Image": }', b'{"Image": "x"} trailing'])
-def test_malformed_json_is_400(raw, body: bytes) -> None:
+def test_malformed_json_is_400(raw, ours, body: bytes) -> None:
     connection = raw()
-    head = f"POST /v1.41/containers/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    connection.send(head.encode() + b"\r\n\r\n" + body)
+    head = "POST /v1.41/containers/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\n"
+    connection.send(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
     reply = connection.reply()
     assert reply.status == 400
     assert reply.json()["message"]
@@ -238,7 +238,8 @@ def test_a_large_upload_is_not_kept_in_memory(raw, box, engine, ours) -> None:
     before = _peak(services.listener(engine))
     connection = raw()
     connection.send(
-        f"PUT /v1.41/containers/{id}/archive?path=/tmp HTTP/1.1\r\nHost: d\r\nContent-Length: {len(data)}\r\n\r\n".encode()
+        f"PUT /v1.41/containers/{id}/archive?path=/tmp HTTP/1.1\r\n"
+        f"Host: d\r\nContent-Length: {len(data)}\r\n\r\n".encode()
     )
     connection.send(data)
     assert connection.reply().status == 200

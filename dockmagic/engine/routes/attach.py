@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import socket
+import time
 from typing import Any
 
 from dockmagic.engine.http.request import Request
 from dockmagic.engine.http.response import Answer, Hijack, json_response
 from dockmagic.engine.http.router import Route
-from dockmagic.engine.pump import DetachKeys, finish, pump
+from dockmagic.engine.pump import FIRST_FRAME_GAP, DetachKeys, finish, pump, tell
 from dockmagic.engine.routes.containers import size, stream_type
 from dockmagic.engine.services.containers import logs
 from dockmagic.engine.services.containers.life import Life
 from dockmagic.engine.services.containers.registry import ContainerRegistry
 from dockmagic.engine.services.execs import Execs
-from dockmagic.errors import Conflict, InvalidParameter
+from dockmagic.errors import Conflict, DockmagicError, InvalidParameter
 
 
 class AttachRoutes:
@@ -52,6 +53,7 @@ class AttachRoutes:
             now = pending
             try:
                 if wants_logs and (stdout or stderr):
+                    time.sleep(FIRST_FRAME_GAP)
                     for data in logs.read(container, logs.LogRequest(stdout=stdout, stderr=stderr)):
                         client.sendall(data)
                 if wants_stream:
@@ -79,11 +81,16 @@ class AttachRoutes:
             self._execs.start(one, console=console, attach=False)
             return json_response({})
         keys = DetachKeys(one.detach_keys) if one.tty and one.stdin else None
-        stream = self._execs.start(one, console=console)
-        assert stream is not None
 
         def run(client: socket.socket, typed: bytes) -> None:
             try:
+                # What keeps it from starting is told in the stream, as dockerd tells it: clients then ask for the code.
+                try:
+                    stream = self._execs.start(one, console=console)
+                except DockmagicError as error:
+                    tell(client, f"{error}\r\n", framed=not one.tty)
+                    return
+                assert stream is not None
                 with stream:
                     pump(client, stream, typed, keys)
                     one.ended.wait(5)  # a client asks for the exit code as soon as the output ends

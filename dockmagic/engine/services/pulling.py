@@ -95,15 +95,16 @@ class Transfers:
         progress: Progress,
     ) -> None:
         """docker import: a tar from the body (``-``) or a URL becomes an image of one layer."""
+        from dockmagic.builder.config import ImageConfig
+        from dockmagic.engine.services.changes import apply
         from dockmagic.images import archive
 
-        if source == "-":
-            image = archive.import_tar(self._store, body, name, changes=changes, message=message, platform=platform)
-        else:
-            with _download(source, progress) as stream:
-                image = archive.import_tar(
-                    self._store, stream, name, changes=changes, message=message, platform=platform
-                )
+        made = ImageConfig({"config": {}})
+        apply(made, changes)
+        with body if source == "-" else _download(source, progress) as stream:
+            image = archive.import_tar(
+                self._store, stream, name, config=made.config, message=message, platform=platform
+            )
         progress({"status": image.id})
         self._events.publish("image", "import", image.id, {"name": name or image.id})
 

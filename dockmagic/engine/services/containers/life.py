@@ -237,7 +237,7 @@ class Life:
     def unpause(self, container: Container) -> None:
         with container.lock:
             if container.process is None or container.record.status != "paused":
-                raise Conflict(f"Container {container.id} is not paused")
+                raise DockmagicError(f"Container {container.id} is not paused")
             container.process.resume()
             container.record.status = "running"
             self._registry.save(container)

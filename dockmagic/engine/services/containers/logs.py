@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from dockmagic.engine import clock
 from dockmagic.engine.services.containers.record import Container
-from dockmagic.errors import DockmagicError, InvalidParameter
+from dockmagic.errors import InvalidParameter, NotImplementedByEngine
 
 _BATCH = 64 * 1024
 
@@ -33,11 +33,11 @@ class LogRequest:
 
 
 def check(container: Container, request: LogRequest) -> None:
-    """Raises InvalidParameter and DockmagicError when there is nothing to read for such a request."""
+    """Raises InvalidParameter and NotImplementedByEngine when there is nothing to read for such a request."""
     if not (request.stdout or request.stderr):
         raise InvalidParameter("Bad parameters: you must choose at least one stream")
     if container.record.host_config["LogConfig"]["Type"] == "none":
-        raise DockmagicError("configured logging driver does not support reading")
+        raise NotImplementedByEngine("configured logging driver does not support reading")
 
 
 def read(container: Container, request: LogRequest, client: int = -1) -> Iterator[bytes]:
