@@ -142,8 +142,11 @@ def from_network(method: str, url: str, error: BaseException) -> RegistryUnreach
     for cause in _causes(error):
         if isinstance(cause, socket.gaierror):
             return RegistryUnreachable(f"{begin}dial tcp: lookup {where.hostname}: no such host")
-        if isinstance(cause, ssl.SSLError):
-            why = getattr(cause, "verify_message", "") or cause.reason or str(cause)
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            why = getattr(cause, "verify_message", "") or "the certificate is not valid"
+            return RegistryUnreachable(f"{begin}tls: failed to verify certificate: {why}")
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+            why = (getattr(cause, "reason", None) or "handshake failure").lower().replace("_", " ")
             return RegistryUnreachable(f"{begin}tls: {why}")
         if isinstance(cause, ConnectionRefusedError):
             return RegistryUnreachable(f"{begin}dial tcp {address}: connect: connection refused")

@@ -100,7 +100,7 @@ def head(transport: Transport, reference: str) -> Descriptor | None:
             kind = response.headers.get("Content-Type", "").split(";")[0]
             size = response.headers.get("Content-Length", "0")
     except RegistryError as error:
-        if error.http_status in (400, 405, 404):  # no HEAD there, or no body that could say what is missing: GET tells
+        if error.http_status < 500:  # an answer to HEAD has no body that could say why: the GET that follows tells
             return None
         raise
     return Descriptor(kind, digest, int(size) if size.isdigit() else 0) if digest else None

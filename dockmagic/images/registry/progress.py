@@ -37,6 +37,11 @@ class Progress:
         """A layer's new state."""
         self.send({"status": status, "progressDetail": {}, "id": identity})
 
+    def retrying(self, identity: str, seconds: float) -> None:
+        """A layer waits before it is tried again."""
+        rounded = max(1, round(seconds))
+        self.step(identity, f"Retrying in {rounded} second{'s' if rounded > 1 else ''}")
+
     def moved(self, identity: str, status: str, current: int, total: int) -> None:
         """``current`` of ``total`` bytes done; the last one is always sent."""
         now = self._clock()

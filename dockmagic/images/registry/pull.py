@@ -138,7 +138,7 @@ class Pull:
                         descriptor.digest,
                         total,
                         lambda at: self._progress.moved(shown, "Downloading", at, total),
-                        lambda seconds: self._progress.step(shown, _retrying(seconds)),
+                        lambda seconds: self._progress.retrying(shown, seconds),
                         ingest.offset,
                     ) as stream:
                         while data := stream.read(CHUNK):
@@ -190,8 +190,3 @@ def _diff_ids(config: bytes, layers: list[Descriptor]) -> list[str]:
 
 def _short(digest: str) -> str:
     return digest.removeprefix("sha256:")[:_SHOWN]
-
-
-def _retrying(seconds: float) -> str:
-    rounded = max(1, round(seconds))
-    return f"Retrying in {rounded} second{'s' if rounded > 1 else ''}"

@@ -96,7 +96,7 @@ class Push:
             self._upload.send(
                 Blob(packed.digest, packed.size, packed.open),
                 lambda at: self._progress.moved(shown, "Pushing", at, packed.size),
-                lambda seconds: self._progress.step(shown, f"Retrying in {max(1, round(seconds))} seconds"),
+                lambda seconds: self._progress.retrying(shown, seconds),
             )
             self._progress.step(shown, "Pushed")
             return descriptor

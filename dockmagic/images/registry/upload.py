@@ -161,8 +161,9 @@ class _Part:
             raise BrokenTransfer("the push was given up")
         left = self._end - self._at
         data = self._source.read(left if size < 0 else min(size, left))
-        self._at += len(data)
-        self._moved(self._begin + self._at)
+        if data:
+            self._at += len(data)
+            self._moved(self._begin + self._at)
         return data
 
     def close(self) -> None:

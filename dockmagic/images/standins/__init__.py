@@ -114,5 +114,5 @@ def _add(
     }
     layer = BlobLayer(store.content, digest, size, OCI_LAYER, digest)
     image = store.add(json.dumps(config, sort_keys=True, separators=(",", ":")).encode(), [layer])
-    store.tag(image.id, str(Reference.parse(name)))
-    return image
+    store.tag(image.id, Reference.parse(name))
+    return store.get(image.id)
