@@ -103,7 +103,7 @@ class Source:
         return chosen
 
     def base(self, target: str = "") -> str:
-        """The image that the built one rests on, as the Dockerfile names it; "" for scratch and names with variables."""
+        """The image that the built one rests on, as the Dockerfile has it; "" for scratch and names with variables."""
         labels = self.chain(target)
         for i, stage in enumerate(self.stages):
             if labels and (stage.name or f"stage-{i}").lower() == labels[0]:

@@ -32,7 +32,8 @@ class Completion:
 
     def install(self) -> None:
         """Register with IPython, the line hook and, where it has them, a matcher for the bodies of cells."""
-        self._shell.set_hook("complete_command", self._line, str_key=PATTERN)
+        shell: Any = self._shell
+        shell.set_hook("complete_command", self._line, str_key=PATTERN)
         matchers = getattr(self._shell.Completer, "custom_matchers", None)
         if matchers is not None:
             self._matcher = self._cell

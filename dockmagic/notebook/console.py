@@ -80,10 +80,12 @@ class Display:
     """
 
     def __init__(self) -> None:
-        from IPython.display import display
+        from IPython import display
 
         sys.stdout.flush()
-        self._handle: Any = display(EMPTY, raw=True, display_id=True)
+        self._handle: Any = display.display(  # type: ignore[no-untyped-call,unused-ignore]
+            EMPTY, raw=True, display_id=True
+        )
         self._last = 0.0
         self._shown = False
 
@@ -103,12 +105,12 @@ class Display:
 
 def show(view: View) -> None:
     """Put a view under the cell: as HTML where that adds something, else as lines of text."""
-    from IPython.display import display
+    from IPython import display
 
     bundle = view._repr_mimebundle_()
     if not bundle["text/plain"]:
         return
     if view.rich:
-        display(bundle, raw=True)
+        display.display(bundle, raw=True)  # type: ignore[no-untyped-call,unused-ignore]
     else:
         sys.stdout.write(f"{bundle['text/plain']}\n")

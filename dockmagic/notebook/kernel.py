@@ -4,10 +4,13 @@ It is IPython's kernel with another language in front: a cell is turned into the
 displays, errors, interrupts and history are IPython's own.
 """
 
+# ipykernel's own annotations differ from version to version, and its methods are both plain and coroutines.
+# mypy: disable-error-code="override,no-untyped-call,misc"
+
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, cast
 
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
@@ -18,7 +21,7 @@ from dockmagic.notebook.completion import Names, complete_dockerfile, complete_l
 from dockmagic.notebook.fragments import Fragments, docker_lines, has_stage, is_unfinished, kind_of, only_arguments
 
 
-class DockerfileKernel(IPythonKernel):  # type: ignore[misc]
+class DockerfileKernel(IPythonKernel):
     """One notebook's kernel."""
 
     implementation = "dockmagic"
@@ -34,16 +37,15 @@ class DockerfileKernel(IPythonKernel):  # type: ignore[misc]
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        extension.load(self.shell)
-        self._magics = getattr(self.shell, extension.ATTRIBUTE)[0]
+        self._shell = cast(Any, self.shell)
+        extension.load(self._shell)
+        self._magics = getattr(self._shell, extension.ATTRIBUTE)[0]
         self._names = Names(self._magics)
         self._cell = ""
         self.fragments = Fragments()
-        self.shell.input_transformers_cleanup.insert(0, self._transform)
+        self._shell.input_transformers_cleanup.insert(0, self._transform)
 
-    @property
-    def banner(self) -> str:
-        return f"Dockerfile kernel (dockmagic {__version__}): pieces of a Dockerfile, docker commands, or %magics\n"
+    banner = f"Dockerfile kernel (dockmagic {__version__}): pieces of a Dockerfile, docker commands, or %magics\n"
 
     def _transform(self, lines: list[str]) -> list[str]:
         """A cell's lines as the Python that does what they say."""
@@ -53,10 +55,17 @@ class DockerfileKernel(IPythonKernel):  # type: ignore[misc]
             return lines
         return [f"{_CALL}{kind}({code!r})\n"]
 
-    async def do_execute(  # type: ignore[no-untyped-def]
-        self, code, silent, store_history=True, user_expressions=None, allow_stdin=False, *, cell_meta=None,
-        cell_id=None,
-    ):  # fmt: skip
+    async def do_execute(
+        self,
+        code: str,
+        silent: bool,
+        store_history: bool = True,
+        user_expressions: dict[str, Any] | None = None,
+        allow_stdin: bool = False,
+        *,
+        cell_meta: dict[str, Any] | None = None,
+        cell_id: str | None = None,
+    ) -> Any:
         """Remember which cell runs; the rest is IPython's."""
         self._cell = cell_id or ""
         more = {"cell_meta": cell_meta, "cell_id": cell_id}
@@ -73,7 +82,7 @@ class DockerfileKernel(IPythonKernel):  # type: ignore[misc]
         except ValueError as error:
             raise DockerError(str(error)) from None
         for line in commands:
-            self.shell.run_line_magic("docker", line)
+            self._shell.run_line_magic("docker", line)
 
     def run_dockerfile(self, code: str) -> None:
         """A piece of the Dockerfile: build what the cells before made, and this."""
@@ -139,7 +148,7 @@ class DockerfileKernel(IPythonKernel):  # type: ignore[misc]
 _CALL = "get_ipython().kernel.run_"
 
 
-class DockerfileApp(IPKernelApp):  # type: ignore[misc]
+class DockerfileApp(IPKernelApp):
     """Starts the kernel."""
 
     name = "dockmagic-kernel"

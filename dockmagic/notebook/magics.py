@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 
 @magics_class
-class DockerMagics(Magics):  # type: ignore[misc]
+class DockerMagics(Magics):
     """What ``%load_ext dockmagic`` registers. One session: the engine and the last image built are remembered."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
+        self._ip = shell
         self._session: Session | None = None
 
     @property
@@ -37,7 +38,7 @@ class DockerMagics(Magics):  # type: ignore[misc]
             from dockmagic.commands.session import Session
             from dockmagic.notebook.console import CellConsole
 
-            self._session = Session(CellConsole(self.shell))
+            self._session = Session(CellConsole(self._ip))
         return self._session
 
     def close(self) -> None:
@@ -91,7 +92,8 @@ class DockerMagics(Magics):  # type: ignore[misc]
         def run(session: Session) -> View | None:
             from dockmagic.notebook.own import own_command
 
-            return own_command(self.shell, session, self._words(line, local_ns))
+            own: View | None = own_command(self._ip, session, self._words(line, local_ns))
+            return own
 
         return self._run(run, None)
 
@@ -110,7 +112,7 @@ class DockerMagics(Magics):  # type: ignore[misc]
         from dockmagic.notebook.words import WordsError, split
 
         try:
-            return split(line, {**self.shell.user_ns, **(local_ns or {})})
+            return split(line, {**self._ip.user_ns, **(local_ns or {})})
         except WordsError as error:
             raise CommandError(f"docker: {error}") from None
 
@@ -122,7 +124,7 @@ class DockerMagics(Magics):  # type: ignore[misc]
         from dockmagic.notebook.errors import DockerError
 
         session = self.session
-        session.console = CellConsole(self.shell, body)
+        session.console = CellConsole(self._ip, body)
         wanted = _assigned()
         try:
             view = act(session)
@@ -138,8 +140,8 @@ class DockerMagics(Magics):  # type: ignore[misc]
             return None
         if not view.told and not wanted:
             show(view)
-        count = self.shell.execution_count
-        view.shown = lambda: bool(self.shell.execution_count == count)
+        count = self._ip.execution_count
+        view.shown = lambda: bool(self._ip.execution_count == count)
         return view
 
 

@@ -1,0 +1,65 @@
+"""A Dockerfile for the environment that a kernel runs in: Python, the distributions it has imported, the notebook."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import re
+from collections.abc import Iterable, Mapping
+from types import ModuleType
+from typing import Any
+
+from dockmagic.commands.errors import CommandError
+
+LEFT_OUT = frozenset(["pip", "setuptools", "wheel", "dockmagic"])
+"""Distributions that the base image has, or that a container has no use for."""
+
+
+def frozen_dockerfile(modules: Iterable[str], notebook: str = "", base: str = "") -> str:
+    """The Dockerfile's text. ``modules`` are what is imported; ``notebook`` is run by a container, "" for none."""
+    if notebook and not re.fullmatch(r"[^\s\0-\x1f]+( [^\s\0-\x1f]+)*\.ipynb", notebook):
+        raise CommandError(f"{notebook} is no notebook's name")
+    wanted = dict(imported_distributions(modules))
+    if notebook:
+        for name in ("nbconvert", "ipykernel"):
+            wanted.setdefault(name, _version(name))
+    version = ".".join(platform.python_version_tuple()[:2])
+    image = base if base and "VERSION" not in base else f"python:{version}-slim"
+    lines = [f"FROM {image}", "WORKDIR /work"]
+    if wanted:
+        pins = [f"{n}=={v}" if v else n for n, v in sorted(wanted.items(), key=lambda p: p[0].lower())]
+        lines.append("RUN pip install --no-cache-dir " + " \\\n    ".join(["", *pins]).strip())
+    if notebook:
+        lines.append(f"COPY {json.dumps([notebook, './'])}")
+        run = ["jupyter", "nbconvert", "--to", "notebook", "--execute", "--stdout", notebook.rpartition("/")[2]]
+        lines.append(f"CMD {json.dumps(run)}")
+    else:
+        lines.append('CMD ["python"]')
+    return "\n".join(lines) + "\n"
+
+
+def modules_of(names: Mapping[str, Any]) -> set[str]:
+    """The modules that a namespace's values are or come from; what begins with an underscore is not the user's."""
+    found = set()
+    for name, value in names.items():
+        if not name.startswith("_"):
+            module = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+            if isinstance(module, str):
+                found.add(module)
+    return found
+
+
+def imported_distributions(modules: Iterable[str]) -> list[tuple[str, str]]:
+    """(name, version) of the distributions that ``modules`` belong to."""
+    tops = {name.partition(".")[0] for name in modules}
+    owners = importlib.metadata.packages_distributions()
+    names = {d for top in tops for d in owners.get(top, [])}
+    return sorted((n, _version(n)) for n in names if n.lower() not in LEFT_OUT and _version(n))
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name).partition("+")[0]
+    except importlib.metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,115 @@
+"""``%dockmagic``: a notebook's cells as one Dockerfile and back, and an image of the environment a kernel runs in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dockmagic.commands import flags, usage
+from dockmagic.commands.errors import CommandError, OperandError
+from dockmagic.commands.flags import Options
+from dockmagic.commands.session import Session
+from dockmagic.notebook.freeze import frozen_dockerfile, modules_of
+from dockmagic.notebook.gather import gather, gather_file, replayed
+from dockmagic.views.text import Text
+from dockmagic.views.view import View
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+HELP = """Usage:  %dockmagic COMMAND
+
+What dockmagic adds to docker
+
+Commands:
+  dockerfile  Gather a notebook's Dockerfile cells into one Dockerfile, or make a cell of one
+  freeze      Write a Dockerfile for the environment that this kernel runs in
+
+Run '%dockmagic COMMAND --help' for more information on a command."""
+
+DOCKERFILE = usage.read(
+    """
+    Usage:  docker dockerfile [OPTIONS] [NOTEBOOK]
+
+    Gather Dockerfile cells into one Dockerfile: those run in this kernel, or those of a notebook's file
+
+    Each cell's image is a stage, named as its tag, so that a later cell may build on it.
+
+    Options:
+          --import string   Make a cell of this Dockerfile, instead of gathering
+      -o, --output string   Write to a file, instead of showing
+    """
+)
+
+FREEZE = usage.read(
+    """
+    Usage:  docker freeze [OPTIONS] [NOTEBOOK]
+
+    Write a Dockerfile for the environment that this kernel runs in
+
+    The Python version, the imported distributions with their versions, and the notebook, which a container runs.
+
+    Options:
+          --base string     Image to build on (default "python:VERSION-slim")
+      -o, --output string   Write to a file, instead of showing
+    """
+)
+
+
+def own_command(shell: InteractiveShell, session: Session, words: list[str]) -> View | None:
+    """Run one of dockmagic's own commands. Raises CommandError."""
+    commands: dict[str, tuple[usage.Usage, Callable[[InteractiveShell, Options, list[str]], View | None]]] = {
+        "dockerfile": (DOCKERFILE, _dockerfile),
+        "freeze": (FREEZE, _freeze),
+    }
+    if not words or words[0] in {"--help", "help"}:
+        return Text(HELP)
+    name, *rest = words
+    if name not in commands:
+        raise CommandError(f"%dockmagic: unknown command: {name}\n\nRun '%dockmagic --help' for more information")
+    declared, act = commands[name]
+    if "--help" in rest:
+        return Text(declared.text.replace("docker ", "%dockmagic ", 1))
+    options, operands = flags.parse(declared, rest)
+    if declared.most is not None and len(operands) > declared.most:
+        raise OperandError(declared)
+    return act(shell, options, operands)
+
+
+def _dockerfile(shell: InteractiveShell, options: Options, operands: list[str]) -> View | None:
+    if options.given("import"):
+        try:
+            text = Path(options.text("import")).expanduser().read_text()
+        except OSError as error:
+            raise CommandError(
+                f"can't read {options.text('import')}: {(error.strerror or str(error)).lower()}"
+            ) from None
+        shell.set_next_input(f"%%dockerfile\n{text}")
+        return None
+    kernel: Any = getattr(shell, "kernel", None)
+    if operands:
+        gathered = gather_file(Path(operands[0]).expanduser())
+    elif getattr(kernel, "fragments", None) is not None:
+        gathered = kernel.fragments.text
+    else:
+        gathered = gather(replayed([str(cell) for cell in shell.user_ns.get("In", [])]))
+    if not gathered.strip():
+        raise CommandError("no Dockerfile cell has been run here yet")
+    return _give(gathered, options)
+
+
+def _freeze(shell: InteractiveShell, options: Options, operands: list[str]) -> View | None:
+    base = options.text("base") if options.given("base") else ""
+    return _give(frozen_dockerfile(modules_of(shell.user_ns), operands[0] if operands else "", base), options)
+
+
+def _give(text: str, options: Options) -> View | None:
+    if not options.given("output"):
+        return Text(text.rstrip("\n"))
+    path = Path(options.text("output")).expanduser()
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise CommandError(f"can't write {path}: {(error.strerror or str(error)).lower()}") from None
+    return Text(f"wrote {path}")
