@@ -44,6 +44,14 @@ def sync_folder(path: str | os.PathLike[str]) -> None:
         os.close(fd)
 
 
+@contextlib.contextmanager
+def unchanged_times(folder: str | bytes) -> Iterator[None]:
+    """Give ``folder`` its times back at the end of the block: they are part of a layer."""
+    status = os.lstat(folder)
+    yield
+    os.utime(folder, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
+
+
 def remove_tree(path: str | os.PathLike[str]) -> None:
     """Remove a folder and all below it, never through a symbolic link; nothing when it is not there.
 

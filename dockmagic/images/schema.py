@@ -44,6 +44,7 @@ MIGRATIONS = (
         size INTEGER NOT NULL
     );
     CREATE INDEX layer_blob_diff_id ON layer_blob (diff_id);
+    CREATE TABLE lost_blob (digest TEXT PRIMARY KEY);
     CREATE TABLE folder (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
         diff_id TEXT NOT NULL REFERENCES layer (diff_id),
@@ -75,7 +76,8 @@ MIGRATIONS = (
     """,
 )
 """``tag.name`` and ``repository_digest.name`` are whole (docker.io/library/alpine). ``layer.size``: bytes of the files'
-content, NULL until unpacked once. ``folder``: a layer unpacked; ``parent`` is empty, or the one chain it fits on;
+content, NULL until unpacked once. ``lost_blob``: blobs whose layer was forgotten, their files still to be removed.
+``folder``: a layer unpacked; ``parent`` is empty, or the one chain it fits on;
 ``owners`` is ``real`` (the kernel keeps them) or ``recorded`` (dockmagic.ownership does); ``record`` is JSON, see
 snapshots/record.py. ``snapshot.form`` is ``overlay`` or ``clone``. ``pin``: chains kept without an image (the build
 cache's)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import Protocol
 
 from dockmagic.images import tarformat
 from dockmagic.images.files import write_all
@@ -17,6 +17,14 @@ _CHUNK = 1 << 18
 _MAX_ID = 0xFFFFFFFE  # the kernel's uid_t; -1 means "leave it" to chown
 _MAX_TIME = 1 << 62  # nanoseconds: what the kernel's 64 bits hold, and then some
 _MAX_MAJOR, _MAX_MINOR = 0xFFF, 0xFFFFF  # linux/kdev_t.h
+
+
+class Readable(Protocol):
+    """All that is asked of an archive's stream."""
+
+    def read(self, size: int, /) -> bytes:
+        """``size`` bytes, fewer only at the end."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,7 @@ class TarReader:
     Raises InvalidTar for anything malformed, and when the stream ends in the middle of an entry.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: Readable) -> None:
         self._stream = stream
         self._left = 0
         """bytes of the current entry's content not taken yet"""

@@ -13,13 +13,12 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 from dockmagic.images import tarformat
 from dockmagic.images.attributes import Owners, disk_mode, give, set_xattr
 from dockmagic.images.files import clear_disk_errors, remove_tree, write_all
 from dockmagic.images.tarformat import InvalidTar
-from dockmagic.images.tarreader import TarEntry, TarReader
+from dockmagic.images.tarreader import Readable, TarEntry, TarReader
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -53,7 +52,7 @@ class Unpacked:
 
 
 def untar(
-    stream: BinaryIO,
+    stream: Readable,
     folder: Path,
     *,
     owners: Owners = "real",
@@ -249,7 +248,7 @@ class _Untar:
                 raise InvalidTar(
                     f'hard link "{os.fsdecode(name)}" to "{os.fsdecode(entry.link)}", which is not there'
                 ) from None
-            copy_file(below, base, at)
+            copy_file(below, base, at, self._owners)
 
     def _describe(self, target: int | str, mode: int, entry: TarEntry, chmod: bool) -> None:
         uid, gid = self._owner or (entry.uid, entry.gid)
@@ -322,14 +321,14 @@ class _Untar:
             os.close(self._open.pop(key))
 
 
-def copy_file(source: str, base: bytes, at: int) -> None:
+def copy_file(source: str, base: bytes, at: int, owners: Owners) -> None:
     """Copy a regular file with all that belongs to it to the new name ``base`` in the folder ``at``."""
     status = os.stat(source, follow_symlinks=False)
     with open(source, "rb") as stream:
         fd = os.open(base, _NEW_FILE, status.st_mode & 0o777, dir_fd=at)
         try:
             copy_content(stream.fileno(), fd)
-            copy_attributes(source, fd, "real")
+            copy_attributes(source, fd, owners)
             os.utime(fd, ns=(status.st_mtime_ns, status.st_mtime_ns))
         finally:
             os.close(fd)
