@@ -1,4 +1,4 @@
-"""``python -m dockmagic``: the engine when the first word says so, else the command-line program."""
+"""``python -m dockmagic``: the engine or the kernel's installation by its first word, else the command-line program."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ def main() -> int:
         from dockmagic.engine.main import main as engine
 
         return engine(sys.argv[2:])
+    if sys.argv[1:2] == ["kernel"]:
+        from dockmagic.notebook.install import main as kernel
+
+        return kernel(sys.argv[2:])
     from dockmagic.commands.program import main as program
 
     return program()
