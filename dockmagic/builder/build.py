@@ -32,7 +32,7 @@ from dockmagic.builder.pruning import Pruner
 from dockmagic.builder.remote import Remotes
 from dockmagic.builder.request import BuildError, BuildRequest, BuildResult, Progress
 from dockmagic.builder.sandbox import Cancelled, Sandbox
-from dockmagic.builder.solver import Layers, Solver, Stop, Tools
+from dockmagic.builder.solver import Solver, Stop, Tools
 from dockmagic.builder.storage import StoreLayers
 from dockmagic.builder.tree import FolderTree, Tree
 from dockmagic.builder.vertexes import Reporter
@@ -56,7 +56,7 @@ class Builder:
         self._runtime = runtime
         self._cache = BuildCache(database)
         self._folder = folder
-        self._layers: Layers = StoreLayers(store, database)
+        self._layers = StoreLayers(store)
         self._caches = CacheFolders(folder / "cache-mounts", self._cache)
         self._scratch = folder / "builds"
         if self._scratch.exists():  # what an engine that was killed left behind
@@ -125,7 +125,7 @@ class _Build:
         for platform in settings.platforms:
             options = Options(
                 build_args=dict(settings.build_args),
-                labels=settings.labels,
+                labels=dict(settings.labels),
                 target=settings.target,
                 platform=platform,
                 multi_platform=len(settings.platforms) > 1,

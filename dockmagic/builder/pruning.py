@@ -28,10 +28,10 @@ class Pruner:
     def shapes(self) -> list[dict[str, Any]]:
         """All records in the API's BuildCache shape. A layer's bytes count where no image has it."""
         shapes = []
+        used = self._layers.in_images()
         for record in self._cache.records():
-            shared = self._layers.in_images(record.diff_id)
-            kind = {"run": "regular", "copy": "regular", "workdir": "regular"}.get(record.kind, "regular")
-            shapes.append(_shape(_id(record.key), kind, record.description, record.size, record, shared=shared))
+            shared = record.diff_id in used
+            shapes.append(_shape(_id(record.key), "regular", record.description, record.size, record, shared=shared))
         for mount in self._cache.mounts():
             size = self._folders.size(mount.folder)
             shapes.append(_shape(_id(mount.folder), "exec.cachemount", mount.description, size, mount, shared=False))
@@ -46,6 +46,7 @@ class Pruner:
         total = sum(shape["Size"] for shape in self.shapes() if not shape["Shared"])
         removed: list[str] = []
         freed = 0
+        used = self._layers.in_images()
         entries: list[Record | MountRecord] = [*self._cache.records(), *self._cache.mounts()]
         for entry in sorted(entries, key=lambda entry: entry.used):
             if keep and total - freed <= keep:
@@ -56,24 +57,24 @@ class Pruner:
             id = _id(entry.folder if isinstance(entry, MountRecord) else entry.key)
             if (ids and id not in ids) or (types and ("exec.cachemount" if mount else "regular") not in types):
                 continue
-            size = self._remove(entry, all=all)
+            size = self._remove(entry, used, all=all)
             if size is not None:
                 removed.append(id)
                 freed += size
         return removed, freed
 
-    def _remove(self, entry: Record | MountRecord, *, all: bool) -> int | None:
+    def _remove(self, entry: Record | MountRecord, used: set[str], *, all: bool) -> int | None:
         """Bytes freed, or None when it stays."""
         if isinstance(entry, MountRecord):
             size = self._folders.size(entry.folder)
             self._folders.remove(entry.folder)
             return size
-        shared = self._layers.in_images(entry.diff_id)
+        shared = entry.diff_id in used
         if shared and not all:
             return None
-        if self._cache.remove(entry.key):
-            self._layers.release(entry.diff_id)
-        return 0 if shared else entry.size
+        last = self._cache.remove(entry.key)
+        self._layers.release(entry.key)
+        return entry.size if last and not shared else 0
 
 
 def _id(key: str) -> str:

@@ -8,7 +8,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,6 @@ from dockmagic.builder.copying import Copier, CopyOptions, make_folders
 from dockmagic.builder.digests import Digester
 from dockmagic.builder.files import FileSteps
 from dockmagic.builder.frames import Framer
-from dockmagic.builder.layers import EmptyLayer, chain_id, clamp_times
 from dockmagic.builder.metadata import Applier
 from dockmagic.builder.model import CopyStep, RunStep, StagePlan, Step, WorkdirStep
 from dockmagic.builder.mounts import MountMaker
@@ -31,7 +30,8 @@ from dockmagic.builder.sandbox import Cancelled, Sandbox
 from dockmagic.builder.tree import FolderTree, Tree
 from dockmagic.builder.vertexes import Reporter, VertexHandle
 from dockmagic.errors import DockmagicError
-from dockmagic.images.protocols import Image, Layer, Snapshots
+from dockmagic.images.chain import chain_id
+from dockmagic.images.protocols import Image, Layer, Snapshot, Snapshots
 
 _VERSION = "1"
 """Part of every key: a change of what steps do makes old records useless."""
@@ -45,12 +45,32 @@ class Layers(Protocol):
         """A layer that is kept, or None."""
         ...
 
-    def keep(self, layer: Layer) -> Layer:
-        """Keep a layer for the build cache; the layer as the store has it from now on."""
+    def keep(self, key: str, chain: str) -> None:
+        """Keep a stack of layers for the record ``key``, whatever happens to images."""
+        ...
+
+    def empty(self) -> Layer:
+        """The layer without entries."""
+        ...
+
+    def size(self, diff_id: str) -> int:
+        """bytes of a layer's files"""
         ...
 
     def chain(self, image: Image) -> str:
         """The chain id of an image's root, unpacked."""
+        ...
+
+
+class BuildSnapshots(Snapshots, Protocol):
+    """The snapshots, with what builds ask beyond the common shape."""
+
+    def prepare(self, key: str, parent: str, *, volatile: bool = False) -> Snapshot:
+        """``volatile``: a step's root, which a crash of the machine may take."""
+        ...
+
+    def commit(self, key: str, *, epoch: int | None = None) -> tuple[str, Layer] | None:
+        """``epoch`` (seconds): no file is younger."""
         ...
 
 
@@ -85,7 +105,7 @@ class Stop(threading.Event):
 class Tools:
     """What a solver works with. ``context`` gives the build context, loading it when first asked."""
 
-    snapshots: Snapshots
+    snapshots: BuildSnapshots
     layers: Layers
     cache: BuildCache
     digester: Digester
@@ -213,7 +233,7 @@ class Solver:
         """A context of files as the beginning of a stage: one layer without a line in the history."""
         snapshots = self._tools.snapshots
         key = f"build-{uuid.uuid4().hex}"
-        snapshot = snapshots.prepare(key, "")
+        snapshot = snapshots.prepare(key, "", volatile=True)
         try:
             Copier(str(snapshot.path), self._tools.applier, self._tools.stop).copy(tree, "", "/", CopyOptions())
             committed = snapshots.commit(key)
@@ -222,7 +242,7 @@ class Solver:
             raise
         if committed is None:
             return Result()
-        return Result(committed[0], [self._tools.layers.keep(committed[1])], [rfc3339(time.time_ns())])
+        return Result(committed[0], [committed[1]], [rfc3339(time.time_ns())])
 
     # --- steps ---
 
@@ -280,7 +300,7 @@ class Solver:
         linked = isinstance(step, CopyStep) and step.link
         base = "" if linked else parent.chain
         snapshot_key = f"build-{uuid.uuid4().hex}"
-        snapshot = tools.snapshots.prepare(snapshot_key, base)
+        snapshot = tools.snapshots.prepare(snapshot_key, base, volatile=True)
         try:
             root = str(snapshot.path)
             if isinstance(step, RunStep):
@@ -295,9 +315,7 @@ class Solver:
                 assert isinstance(step, CopyStep) and self.files is not None, "there are three kinds of steps"
                 names = root if not linked else self._names_root(step, parent)
                 self.files.carry_out(step, Copier(root, tools.applier, tools.stop), self.files.owner_of(step, names))
-            if self.epoch is not None:
-                clamp_times(root, tools.snapshots.changes(snapshot_key), self.epoch * 10**9)
-            committed = tools.snapshots.commit(snapshot_key)
+            committed = tools.snapshots.commit(snapshot_key, epoch=self.epoch)
         except BaseException:
             tools.snapshots.remove(snapshot_key)
             raise
@@ -314,18 +332,24 @@ class Solver:
         linked: bool,
     ) -> Result:
         tools = self._tools
-        layer: Layer
-        if committed is None:
-            layer = tools.layers.keep(EmptyLayer())
+        layer = committed[1] if committed is not None else tools.layers.empty()
+        chain = committed[0] if committed is not None else ""
+        if committed is None or linked:
             chain = tools.snapshots.unpack(parent.chain, layer)
-        else:
-            chain, layer = committed[0], tools.layers.keep(committed[1])
-            if linked:
-                chain = tools.snapshots.unpack(parent.chain, layer)
+        tools.layers.keep(key, committed[0] if committed is not None else chain)
         created = time.time_ns()
         kind = type(step).__name__.removesuffix("Step").lower()
         tools.cache.save(
-            Record(key, "" if linked else chain, layer.diff_id, parent.chain, kind, step.name, layer.size, created)
+            Record(
+                key,
+                "" if linked else chain,
+                layer.diff_id,
+                parent.chain,
+                kind,
+                step.name,
+                tools.layers.size(layer.diff_id),
+                created,
+            )
         )
         return parent.plus(chain, layer, created, vertex.digest)
 
@@ -393,8 +417,3 @@ def _inline(item: Any) -> list[str]:
 
 def _os_message(error: OSError) -> str:
     return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
-
-
-def layers_of(results: Sequence[Result]) -> list[Layer]:
-    """All layers of some results, bottom up."""
-    return [layer for result in results for layer in result.layers]

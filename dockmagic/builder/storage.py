@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dockmagic.database import Database
+from dockmagic.builder.emptylayer import EmptyLayer
 from dockmagic.images.protocols import Image, Layer
 
 if TYPE_CHECKING:
@@ -12,28 +12,48 @@ if TYPE_CHECKING:
 
 
 class StoreLayers:
-    """Layers in the store, held for the build cache."""
+    """Layers in the store; the cache's records hold theirs by pins of their own."""
 
-    def __init__(self, store: Store, database: Database) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._database = database
 
     def layer(self, diff_id: str) -> Layer | None:
         """A layer that is kept, or None."""
-        return self._store.find_layer(diff_id)
+        layers = self._store.snapshots.layers
+        return layers.get(diff_id) if layers.has(diff_id) else None
 
-    def keep(self, layer: Layer) -> Layer:
-        """Keep a layer for the build cache."""
-        return self._store.hold_layer("builder", layer)
+    def empty(self) -> Layer:
+        """The layer without entries, kept."""
+        empty = EmptyLayer()
+        if (known := self.layer(empty.diff_id)) is not None:
+            return known
+        self._store.content.put(empty.open(), empty.digest)
+        return self._store.snapshots.layers.keep(empty)
 
-    def release(self, diff_id: str) -> None:
-        """The build cache needs a layer no more; it goes unless an image has it."""
-        self._store.release_layer("builder", diff_id)
+    def keep(self, key: str, chain: str) -> None:
+        """Keep a stack for the record ``key``, whatever happens to images."""
+        self._store.snapshots.pin(_owner(key), chain)
 
-    def in_images(self, diff_id: str) -> bool:
-        """Whether an image has the layer."""
-        return self._store.layer_in_images(diff_id)
+    def release(self, key: str) -> None:
+        """The record needs its stack no more; it goes unless an image or another record has it."""
+        self._store.snapshots.unpin(_owner(key))
+
+    def size(self, diff_id: str) -> int:
+        """bytes of a layer's files, as images count them"""
+        rows = self._store.database.query("SELECT size FROM layer WHERE diff_id = ?", (diff_id,))
+        return int(rows[0]["size"] or 0) if rows else 0
+
+    def in_images(self) -> set[str]:
+        """The diff ids of all layers that images have."""
+        return {diff_id for image in self._store.list() for diff_id in image.diff_ids}
 
     def chain(self, image: Image) -> str:
         """The chain id of an image's root, unpacked."""
-        return self._store.chain(image)
+        chain = ""
+        for layer in image.layers:
+            chain = self._store.snapshots.unpack(chain, layer)
+        return chain
+
+
+def _owner(key: str) -> str:
+    return f"build cache {key}"

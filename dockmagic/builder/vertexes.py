@@ -51,7 +51,7 @@ class VertexHandle:
         return self._vertex.digest
 
     def _change(self, **values: object) -> None:
-        self._vertex = Vertex(**{**self._vertex.__dict__, **values})  # type: ignore[arg-type]
+        self._vertex = Vertex(**{**self._vertex.__dict__, **values})
         self._reporter.send(StatusResponse(vertexes=[self._vertex]))
 
     def cached(self) -> None:

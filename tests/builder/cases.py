@@ -149,9 +149,16 @@ class Driver:
         from dockmagic.builder.build import Builder
         from dockmagic.database import Database
         from dockmagic.images.content import Content
+        from dockmagic.errors import NotFound
         from dockmagic.images.registry import Registry
         from dockmagic.images.snapshots import open_snapshots
         from dockmagic.images.store import Store
+
+        class Nothing(Registry):
+            """A registry that answers, and has nothing: there is no internet in a test."""
+
+            def pull(self, *args: Any, **kwargs: Any) -> Any:
+                raise NotFound("manifest unknown")
 
         self.root = root
         database = Database(root / "state.db")
@@ -161,8 +168,7 @@ class Driver:
             root / "snapshots", content, database, overlay=capability.overlay, id_mapping=capability.id_mapping
         )
         self.store = Store(root / "images", database, snapshots)
-        self.registry = Registry(self.store, mirrors=["http://127.0.0.1:9"])
-        self.builder = Builder(self.store, self.registry, self.runtime, database, root / "builder")
+        self.builder = Builder(self.store, Nothing(self.store), self.runtime, database, root / "builder")
         self._bases(conformance)
 
     def _bases(self, conformance: Path) -> None:
