@@ -46,6 +46,7 @@ from dockmagic.engine.services.networks import Networks
 from dockmagic.engine.services.pulling import Transfers
 from dockmagic.engine.services.system import System
 from dockmagic.engine.services.volumes import Volumes
+from dockmagic.images.content import Content
 from dockmagic.images.snapshots import open_snapshots
 from dockmagic.images.store import Store
 from dockmagic.runtime.protocols import Runtime
@@ -63,7 +64,14 @@ class Engine:
     def __init__(self, root: Path, runtime: Runtime, listener: socket.socket) -> None:
         capability = runtime.capability
         database = Database(root / "state.db")
-        snapshots = open_snapshots(root, None, database, overlay=capability.overlay, id_mapping=capability.id_mapping)
+        snapshots = open_snapshots(
+            root,
+            Content(root),
+            database,
+            overlay=capability.overlay,
+            id_mapping=capability.id_mapping,
+            copy_up=capability.tier == "tracer",
+        )
         store = Store(root, database, snapshots)
         driver = "overlay2" if capability.overlay != "no" else "clone"
 

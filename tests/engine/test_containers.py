@@ -24,7 +24,7 @@ def refused(call, status: int, words: str = "") -> str:  # type: ignore[no-untyp
 def accepted(error: APIError, status: int) -> set[int]:
     """The statuses to expect: dockerd 20.10 answers 500 to many a request that is malformed."""
     old = "/20.10" in error.response.headers.get("Server", "")
-    return {400, 500} if old and status == 400 else {status}
+    return {status, 500} if old and status in {400, 403, 404} else {status}
 
 
 # --- create ---
