@@ -126,6 +126,8 @@ class Loop:
             self._executed(pid)
             self._go_on(pid, self._tasks.get(pid))
         elif event == PTRACE_EVENT_STOP:
+            if task is not None:
+                task.stopped = number in _GROUP_STOPS
             if number in _GROUP_STOPS:
                 ptrace(PTRACE_LISTEN, pid, 0, 0)
             elif task is None:

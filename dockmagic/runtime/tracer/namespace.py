@@ -44,8 +44,9 @@ class Namespace:
             if not mount.target:
                 raise ValueError("a mount can't hide the whole root")
             self._mounts[mount.target] = mount
-        self._sources = sorted(
-            ((m.source.rstrip(b"/"), m) for m in [self.root, *self._mounts.values()]), key=lambda item: -len(item[0])
+        self._sources = sorted(  # a terminal is /dev/pts/0 rather than /dev/console
+            ((m.source.rstrip(b"/"), m) for m in [self.root, *self._mounts.values()]),
+            key=lambda item: (item[1].kind == "device", -len(item[0])),
         )
         self.names = frozenset(target.rpartition(b"/")[2] for target in self._mounts)
         """Last parts of all mounts' targets: a directory entry with another name is surely no mount."""

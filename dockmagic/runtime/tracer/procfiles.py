@@ -49,6 +49,8 @@ class ProcFiles:
             return None
         if rest[0] == b"status":
             return self._make(self._status(path, task))
+        if rest[0] == b"stat":
+            return self._make(self._stat(path, task))
         if rest[0] == b"maps":
             return self._make(self._maps(path, task))
         if rest[0] in (b"mounts", b"mountinfo"):
@@ -72,6 +74,8 @@ class ProcFiles:
             b"Groups": b"".join(b"%d " % i for i in credentials.supplementary),
             b"TracerPid": b"0",
         }
+        if task.stopped:
+            told[b"State"] = b"T (stopped)"
         if credentials.privileged:
             told |= {b"CapPrm": _ROOT_CAPABILITIES, b"CapEff": _ROOT_CAPABILITIES, b"CapBnd": _ROOT_CAPABILITIES}
         with open(path, "rb") as file:
@@ -81,6 +85,14 @@ class ProcFiles:
             key = line.partition(b":")[0]
             out.append(key + b":\t" + told[key] + b"\n" if key in told else line)
         return b"".join(out)
+
+    def _stat(self, path: bytes, task: Task) -> bytes:
+        """A process stopped for its tracer is running, as far as the container knows, or stopped by a signal."""
+        with open(path, "rb") as file:
+            name, _, rest = file.read().rpartition(b") ")
+        if rest.startswith(b"t"):
+            rest = (b"T" if task.stopped else b"R") + rest[1:]
+        return name + b") " + rest
 
     def _maps(self, path: bytes, task: Task) -> bytes:
         with open(path, "rb") as file:

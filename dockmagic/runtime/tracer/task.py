@@ -44,6 +44,7 @@ class Task:
         "pid",
         "scratch",
         "space",
+        "stopped",
         "used",
     )
 
@@ -63,6 +64,9 @@ class Task:
         self.after: Callable[[Task], None] | None = None
         """What to do when the call under way returns; the registers are loaded."""
         self.held = False
+        """It stopped before its parent's event told of it, and waits for that."""
+        self.stopped = False
+        """By a signal (SIGSTOP and the like), until SIGCONT."""
         self.scratch: tuple[int, int] | None = None
         """Address and size of this thread's slot of scratch memory."""
         self.used = 0

@@ -211,7 +211,10 @@ class Paths:
     def _open_magic(self, task: Task, place: Place, flags: int) -> int | None:
         """Opening a descriptor again for writing writes to the file it refers to."""
         guest = self._guest
-        if guest.copy_up is None or flags & os.O_PATH or not flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC):
+        if flags & os.O_PATH or not flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC):
+            return None
+        guest.writable(place)
+        if guest.copy_up is None:
             return None
         if b"/fd/" not in place.guest:
             return None

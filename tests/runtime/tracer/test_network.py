@@ -1,0 +1,81 @@
+"""Socket addresses in and out of a container with a loopback address of its own."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import struct
+
+import pytest
+
+from dockmagic.runtime.tracer.network import PRIVILEGED_SHIFT, Network, address_for, is_internet, real_port
+
+
+def v4(host: str, port: int) -> bytes:
+    return struct.pack("=H", socket.AF_INET) + struct.pack("!H", port) + ipaddress.IPv4Address(host).packed + bytes(8)
+
+
+def v6(host: str, port: int) -> bytes:
+    head = struct.pack("=H", socket.AF_INET6) + struct.pack("!HI", port, 0)
+    return head + ipaddress.IPv6Address(host).packed + bytes(4)
+
+
+@pytest.fixture
+def network() -> Network:
+    return Network("127.7.0.1", shifted=True)
+
+
+@pytest.mark.parametrize("asked", ["0.0.0.0", "127.0.0.1", "127.7.0.1"])
+def test_binding_lands_on_the_own_address(network: Network, asked: str) -> None:
+    assert network.bind(v4(asked, 8080)) == v4("127.7.0.1", 8080)
+    assert network.seen(v4("127.7.0.1", 8080), peer=False) == v4(asked, 8080)
+
+
+def test_privileged_ports_move_and_look_unmoved(network: Network) -> None:
+    assert network.bind(v4("0.0.0.0", 80)) == v4("127.7.0.1", 80 + PRIVILEGED_SHIFT)
+    assert network.connect(v4("127.0.0.1", 80)) == v4("127.7.0.1", 80 + PRIVILEGED_SHIFT)
+    assert network.connect(v4("127.7.0.2", 80)) == v4("127.7.0.2", 80 + PRIVILEGED_SHIFT)
+    assert network.seen(v4("127.7.0.2", 80 + PRIVILEGED_SHIFT), peer=True) == v4("127.7.0.2", 80)
+    assert (real_port(80, True), real_port(80, False), real_port(8080, True)) == (80 + PRIVILEGED_SHIFT, 80, 8080)
+
+
+def test_ports_stay_where_the_kernel_allows_them() -> None:
+    assert Network("127.7.0.1", shifted=False).bind(v4("0.0.0.0", 80)) == v4("127.7.0.1", 80)
+
+
+def test_outgoing_sockets_can_leave(network: Network) -> None:
+    assert network.bind(v4("0.0.0.0", 0)) == v4("0.0.0.0", 0)
+    assert network.connect(v4("192.0.2.1", 443)) == v4("192.0.2.1", 443)
+    assert network.connect(v6("2001:db8::1", 443)) == v6("2001:db8::1", 443)
+
+
+def test_the_hosts_resolver_is_not_a_container(network: Network) -> None:
+    assert network.connect(v4("127.0.0.53", 53)) == v4("127.0.0.53", 53)
+
+
+def test_ipv6_sockets_use_the_mapped_address(network: Network) -> None:
+    assert network.bind(v6("::", 8080)) == v6("::ffff:127.7.0.1", 8080)
+    assert network.seen(v6("::ffff:127.7.0.1", 8080), peer=False) == v6("::", 8080)
+    assert network.connect(v6("::1", 8080)) == v6("::ffff:127.7.0.1", 8080)
+    assert network.fallback(v6("::", 8080)) == v6("::1", 0)
+    assert network.fallback(v4("0.0.0.0", 8080)) is None
+
+
+def test_without_a_network_there_is_no_way_out() -> None:
+    network = Network("127.7.0.1", shifted=False, isolated=True)
+    assert network.connect(v4("127.0.0.1", 8080)) == v4("127.7.0.1", 8080)
+    for address in (v4("192.0.2.1", 1), v4("127.7.0.2", 1), v4("127.0.0.53", 53), v6("2001:db8::1", 1)):
+        with pytest.raises(OSError, match="unreachable"):
+            network.connect(address)
+
+
+def test_an_address_can_be_had_from_an_id() -> None:
+    address = ipaddress.IPv4Address(address_for("one"))
+    assert address.is_loopback
+    assert not str(address).startswith("127.0.")
+    assert address_for("one") == address_for("one") != address_for("two")
+
+
+def test_short_and_other_addresses_are_left_alone() -> None:
+    assert not is_internet(b"\1\0/tmp/a-long-enough-path")
+    assert not is_internet(v4("127.0.0.1", 1)[:8])
