@@ -15,6 +15,7 @@ from dockmagic.runtime.spec import Spec
 from dockmagic.runtime.tracer import supervisor
 from dockmagic.runtime.tracer.arch import current
 
+_STOPPED = "cannot exec in a stopped container"
 _RETRY = 0.02
 """Seconds until the supervisor is told again that an exec waits (see supervisor.py)."""
 
@@ -94,8 +95,8 @@ class TracerTier:
                 if select.select([connection], [], [], _RETRY)[0]:
                     break
         except OSError as error:
-            raise StartError("cannot exec in a stopped container", 128) from error
-        return Traced(_await_start(connection), connection)
+            raise StartError(_STOPPED, 128) from error
+        return Traced(_await_start(connection, _STOPPED), connection)
 
     def _find(self, target: int) -> tuple[str, int]:
         """(the state folder, the supervisor's pid) of the container whose first process is ``target``."""
@@ -108,14 +109,14 @@ class TracerTier:
                 continue
             if first == target:
                 return state, keeper
-        raise StartError("cannot exec in a stopped container", 128)
+        raise StartError(_STOPPED, 128)
 
 
-def _await_start(connection: socket.socket) -> int:
-    """The pid, once the program is about to run. Raises StartError with what its process said instead."""
+def _await_start(connection: socket.socket, gone: str = "the tracer ended before the container started") -> int:
+    """The pid, once the program runs. Raises StartError with what its process said instead, or with ``gone``."""
     received = messages.receive(connection)
     if received is None:
-        raise StartError("the tracer ended before the container started", 128)
+        raise StartError(gone, 128)
     message, _fds = received
     if "error" in message:
         raise StartError(str(message["error"]), int(message["code"]))

@@ -84,7 +84,7 @@ class Box:
 
 def unpack(archive: Path, target: Path) -> None:
     target.mkdir()
-    subprocess.run(["tar", "xf", str(archive), "-C", str(target), "--no-same-owner"], check=True)
+    subprocess.run(["tar", "xpf", str(archive), "-C", str(target), "--no-same-owner"], check=True)
 
 
 @pytest.fixture(scope="session")
