@@ -25,14 +25,18 @@ class Chains:
 
     def layers(self, chain: str) -> list[tuple[str, str]]:
         """(chain id, diff id) of each layer, from the base up. Raises NotFound."""
-        found: list[tuple[str, str]] = []
-        while chain:
-            rows = self._database.query("SELECT parent, diff_id FROM chain WHERE chain = ?", (chain,))
-            if not rows:
-                raise NotFound(f"snapshot parent {chain} does not exist: not found")
-            found.append((chain, rows[0]["diff_id"]))
-            chain = rows[0]["parent"]
-        return found[::-1]
+        if not chain:
+            return []
+        rows = self._database.query(
+            "WITH RECURSIVE below (chain, parent, diff_id, depth) AS ("
+            "SELECT chain, parent, diff_id, 0 FROM chain WHERE chain = ? UNION ALL "
+            "SELECT c.chain, c.parent, c.diff_id, depth + 1 FROM chain c JOIN below ON c.chain = below.parent) "
+            "SELECT chain, parent, diff_id FROM below ORDER BY depth DESC",
+            (chain,),
+        )
+        if not rows or rows[0]["parent"]:
+            raise NotFound(f"snapshot parent {chain} does not exist: not found")
+        return [(row["chain"], row["diff_id"]) for row in rows]
 
     def pin(self, owner: str, chain: str) -> None:
         """Keep a chain for ``owner``. Raises NotFound."""

@@ -1,7 +1,7 @@
 """Mounting an overlay in the caller's own mount namespace.
 
-Layers, upper and work folder are named relative to the folder of the layers, so that hundreds of them fit into the one
-page of mount options and no path needs quoting. That wants a current directory; the mount is made in a thread of its
+Where there are many layers, they and the upper and work folders are named relative to the folder of the layers, so that
+hundreds fit into the one page of mount options. That wants a current directory; the mount is made in a thread of its
 own, whose current directory is its own too (unshare(CLONE_FS) takes it from the rest of the process).
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -18,8 +19,9 @@ _MS_RDONLY = 1  # linux/mount.h
 _MNT_DETACH = 2
 _CLONE_FS = 0x200  # linux/sched.h
 _PARAMETERS = Path("/sys/module/overlay/parameters")
-_OFF = ("redirect_dir", "metacopy", "index")
-"""Features that would put into the upper folder what is no part of a layer; some kernels turn them on."""
+_OFF = ("index", "redirect_dir", "metacopy")
+"""Features that would put into the upper folder what is no part of a layer; some kernels turn them on. With userxattr
+the kernel itself turns off the last two, and does not even take the word."""
 _MAX_OPTIONS = 4095
 
 
@@ -37,20 +39,27 @@ def mount(
     ``upper`` has its work folder beside it. ``volatile``: no sync to the disk, for what a crash may take.
     Raises OSError.
     """
-    options = [f"lowerdir={':'.join(reversed(lower))}"]
-    if upper is not None:
-        relative = os.path.relpath(upper.parent, layers)
-        options += [f"upperdir={relative}/{upper.name}", f"workdir={relative}/work"]
-        if volatile:
-            options.append("volatile")
+    features = ["volatile"] if volatile and upper is not None else []
     if userxattr:
-        options.append("userxattr")
-    options += [f"{name}=off" for name in _OFF if (_PARAMETERS / name).exists()]
-    data = ",".join(options).encode()
-    if len(data) > _MAX_OPTIONS:
-        raise OSError(7, "too many layers for one mount")
+        features.append("userxattr")
+    features += [f"{name}=off" for name in (_OFF[:1] if userxattr else _OFF) if (_PARAMETERS / name).exists()]
     flags = 0 if upper is not None else _MS_RDONLY
-    _in_folder(layers, lambda: _mount(b"overlay", os.fsencode(target), b"overlay", flags, data))
+
+    def attempt(prefix: str) -> None:
+        places = [f"lowerdir={':'.join(prefix + name for name in reversed(lower))}"]
+        if upper is not None:
+            home = prefix + os.path.relpath(upper.parent, layers)
+            places += [f"upperdir={home}/{upper.name}", f"workdir={home}/work"]
+        data = ",".join(places + features).encode()
+        if len(data) > _MAX_OPTIONS:
+            raise OSError(errno.E2BIG, "too many layers for one mount")
+        _mount(b"overlay", os.fsencode(target), b"overlay", flags, data)
+
+    whole = os.fspath(layers) + "/"
+    if len(lower) * (len(whole) + 8) < _MAX_OPTIONS // 2 and not any(char in whole for char in ",:\\\"' "):
+        attempt(whole)  # saves the thread, which is half of the time
+    else:
+        _in_folder(layers, lambda: attempt(""))
 
 
 def unmount(target: Path) -> None:

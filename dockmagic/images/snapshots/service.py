@@ -73,7 +73,7 @@ class LayerSnapshots:
         """
         chain = chain_id(parent, layer.diff_id)
         below = self.stack(parent)
-        self._folder(layer, parent, below)
+        self._folder(layer, parent, below.folders)
         self.layers.keep(layer)
         self.chains.add(chain, parent, layer.diff_id)
         return chain
@@ -83,19 +83,23 @@ class LayerSnapshots:
         folders: list[Folder] = []
         parent = ""
         for name, diff_id in self.chains.layers(chain):
-            folders.append(self._folder(self.layers.get(diff_id), parent, Stack(folders)))
+            folders.append(self._folder(self.layers.get(diff_id), parent, folders))
             parent = name
         return Stack(folders)
 
-    def _folder(self, layer: Layer, parent: str, below: Stack) -> Folder:
+    def _folder(self, layer: Layer, parent: str, below: Sequence[Folder]) -> Folder:
+        """The layer unpacked so that it fits on the chain ``parent``, whose folders are ``below``."""
         found = self.folders.find(layer.diff_id, parent)
-        if found is not None and (not found.record.implicit or not parent or self.folders.fits(found, below.find)):
+        if found is not None and (not found.record.implicit or not below or self._fits(found, below)):
             return found
         with self._locks("layer " + layer.diff_id):
             again = self.folders.find(layer.diff_id, parent)
             if again is not None and (found is None or again.number != found.number):
                 return again  # another thread was quicker
-            return self.folders.unpack(layer, parent, below.find)
+            return self.folders.unpack(layer, parent, Stack(below).find)
+
+    def _fits(self, folder: Folder, below: Sequence[Folder]) -> bool:
+        return self.folders.fits(folder, Stack(below).find)
 
     # Roots
 
@@ -297,9 +301,11 @@ class LayerSnapshots:
         return stack, compare(os.fspath(row.path), stack, row.owners, row.form, stamp)
 
     def _drop(self, row: Row) -> None:
-        """Unmount and remove a root; its record goes first, so that a crash leaves only an orphan."""
-        if row.form == "overlay":
-            overlay.unmount(row.path)
+        """Remove a root; its record goes first, so that a crash leaves only an orphan.
+
+        A mount goes with the trash: taking an overlay away makes the kernel write the whole disk's dirty pages
+        (unless it was volatile), which can take half a second.
+        """
         self._table.remove(row.key)
         self._trash.throw(row.home)
 
@@ -316,7 +322,6 @@ class LayerSnapshots:
         for name in os.listdir(self._root):
             if name not in known:
                 with contextlib.suppress(OSError):  # a mount of an engine that still ends
-                    overlay.unmount(self._root / name / "merged")
                     self._trash.throw(self._root / name)
         self._trash.sweep()
 

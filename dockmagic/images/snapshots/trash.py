@@ -9,6 +9,7 @@ import uuid
 from pathlib import Path
 
 from dockmagic.images.files import remove_tree
+from dockmagic.images.snapshots import overlay
 
 
 class Trash:
@@ -42,6 +43,7 @@ class Trash:
                     return
             for name in names:
                 try:
+                    overlay.unmount(self._folder / name / "merged")  # a root that was mounted until now
                     remove_tree(self._folder / name)
                 except OSError:  # held by a mount, say: the next engine will try again
                     with self._guard:
