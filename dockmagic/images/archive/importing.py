@@ -14,6 +14,7 @@ from dockmagic.images.manifest import DOCKER_LAYER, DOCKER_LAYER_GZIP, OCI_LAYER
 from dockmagic.images.platforms import Platform
 from dockmagic.images.reference import Reference
 from dockmagic.images.streams import prefixed
+from dockmagic.images.transfers import transfer
 
 if TYPE_CHECKING:
     from dockmagic.images.store import Store, StoredImage
@@ -37,20 +38,32 @@ def import_tar(
     """
     reference = Reference.parse(name) if name else None
     wanted = Platform.parse(platform) if platform else Platform.host()
-    layer, new = _layer(store, stream)
-    try:
-        store.snapshots.unpack("", layer)
-    except BaseException:
-        if new:
-            store.content.remove(layer.digest)
-        raise
+    with transfer(store) as keeping:
+        layer, new = _layer(store, stream)
+        try:
+            keeping.unpack("", layer)
+        except BaseException:
+            if new:
+                store.content.remove(layer.digest)
+            raise
+        return _image(store, layer, reference, wanted, config or {}, message)
+
+
+def _image(
+    store: Store,
+    layer: BlobLayer,
+    reference: Reference | None,
+    wanted: Platform,
+    config: Mapping[str, Any],
+    message: str,
+) -> StoredImage:
     created = datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
     fields: dict[str, Any] = {
         "architecture": wanted.architecture,
         "os": wanted.os,
         "created": created,
         "comment": message,
-        "config": dict(config or {}),
+        "config": dict(config),
         "rootfs": {"type": "layers", "diff_ids": [layer.diff_id]},
         "history": [{"created": created, "comment": message}],
     }

@@ -21,6 +21,7 @@ from dockmagic.images.protocols import Layer
 from dockmagic.images.reference import Reference
 from dockmagic.images.registry.progress import Progress, Report
 from dockmagic.images.streams import watched
+from dockmagic.images.transfers import Transfer, transfer
 
 if TYPE_CHECKING:
     from dockmagic.images.store import Store, StoredImage
@@ -48,7 +49,7 @@ def load(store: Store, stream: BinaryIO, progress: Report | None = None) -> list
     ``stream`` need not be seekable. Raises InvalidParameter for what is no archive of images; then nothing is changed.
     """
     told = Progress(progress)
-    with Members(store.content) as members:
+    with Members(store) as members, transfer(store) as keeping:
         members.read(stream)
         if members.has("manifest.json"):
             found = _of_docker(members)
@@ -59,9 +60,9 @@ def load(store: Store, stream: BinaryIO, progress: Report | None = None) -> list
                 "invalid archive: no manifest.json and no index.json in it, so it holds no images "
                 "(a plain root file system can be imported with docker import)"
             )
-        unpacked = [(image, _unpack(store, image, told)) for image in found]
+        unpacked = [(image, _unpack(store, image, told, keeping)) for image in found]
         with store.database.transaction():
-            loaded = [_add(store, image, layers, members, told) for image, layers in unpacked]
+            loaded = [_add(store, image, layers, told) for image, layers in unpacked]
     for image, stored in zip(found, loaded, strict=True):
         for name in image.names:
             told.send({"stream": f"Loaded image: {name.familiar}\n"})
@@ -135,7 +136,7 @@ def _annotated(annotations: dict[str, str]) -> Reference | None:
     return _name(short) if "/" in short or ":" in short else None
 
 
-def _unpack(store: Store, image: _Found, told: Progress) -> list[Layer]:
+def _unpack(store: Store, image: _Found, told: Progress, keeping: Transfer) -> list[Layer]:
     """Verify the layers against the config by unpacking those that are not unpacked yet."""
     diff_ids = _diff_ids(image)
     layers: list[Layer] = []
@@ -152,7 +153,7 @@ def _unpack(store: Store, image: _Found, told: Progress) -> list[Layer]:
         layers.append(layer)
         if not store.snapshots.has(chain_id(chain, diff_id)):
             layer = _Watched(store, layer, told.moved)
-        chain = store.snapshots.unpack(chain, layer)
+        chain = keeping.unpack(chain, layer)
     return layers
 
 
@@ -166,10 +167,8 @@ def _diff_ids(image: _Found) -> list[str]:
     return found
 
 
-def _add(store: Store, image: _Found, layers: list[Layer], members: Members, told: Progress) -> StoredImage:
+def _add(store: Store, image: _Found, layers: list[Layer], told: Progress) -> StoredImage:
     stored = store.add(image.config, layers)
-    for layer in layers:
-        members.keep(layer.digest)
     for name in image.names:
         try:
             before = store.resolve(str(name))

@@ -11,12 +11,14 @@ import posixpath
 import tarfile
 import tempfile
 from types import TracebackType
-from typing import IO, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO
 
 from dockmagic.errors import InvalidParameter
 from dockmagic.images.compression import decompressed
-from dockmagic.images.content import Content
 from dockmagic.images.reference import check_digest
+
+if TYPE_CHECKING:
+    from dockmagic.images.store import Store
 
 SMALL = 1 << 20
 """bytes; up to here a file waits in a temporary file, since most small ones turn out not to be needed as blobs"""
@@ -28,16 +30,16 @@ _LINKS_LIMIT = 16
 
 
 class Members:
-    """The members of one archive, by path. Use it in a ``with`` block: blobs nobody took are removed at its end."""
+    """The members of one archive, by path. Blobs that no layer has at the end of its ``with`` block are removed."""
 
-    def __init__(self, content: Content) -> None:
-        self._content = content
-        self._spool: IO[bytes] = tempfile.TemporaryFile(dir=content.root)  # noqa: SIM115 closed in __exit__
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._content = store.content
+        self._spool: IO[bytes] = tempfile.TemporaryFile(dir=store.content.root)  # noqa: SIM115 closed in __exit__
         self._small: dict[str, tuple[int, int]] = {}
         self._blobs: dict[str, tuple[str, int]] = {}
         self._links: dict[str, str] = {}
         self._brought: set[str] = set()
-        self._kept: set[str] = set()
 
     def __enter__(self) -> Members:
         return self
@@ -46,8 +48,9 @@ class Members:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._spool.close()
-        for digest in self._brought - self._kept:
-            self._content.remove(digest)
+        for digest in self._brought:
+            if self._store.snapshots.layers.by_digest(digest) is None:
+                self._content.remove(digest)
 
     def read(self, stream: BinaryIO) -> None:
         """Read the whole archive, however it is packed. Raises InvalidParameter for what is no tar."""
@@ -84,10 +87,6 @@ class Members:
             self._blobs[found] = (digest, size)
             del self._small[found]
         return self._blobs[found]
-
-    def keep(self, digest: str) -> None:
-        """The blob is an image's from now on."""
-        self._kept.add(digest)
 
     def _member(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         path = _normal(member.name)

@@ -1,6 +1,7 @@
 """docker save: an OCI layout that is a docker archive as well, as docker 25 and newer write it.
 
-Layers travel as they are stored, but for zstd, which dockerd before version 23 can't read: those travel unpacked.
+Layers travel plain, as docker writes them, or gzipped where only that form is kept; not as zstd, which dockerd before
+version 23 can't read.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dockmagic.errors import DockmagicError, NotFound
@@ -45,8 +47,7 @@ def save(store: Store, names: Sequence[str]) -> Iterator[bytes]:
 
     Raises NotFound, InvalidParameter before the first byte.
     """
-    wanted = _wanted(store, names)
-    return _archive(wanted)
+    return _archive(store, _wanted(store, names))
 
 
 def _wanted(store: Store, names: Sequence[str]) -> list[_Wanted]:
@@ -83,14 +84,14 @@ def _tagged(store: Store, reference: Reference) -> str:
         return ""
 
 
-def _archive(wanted: list[_Wanted]) -> Iterator[bytes]:
+def _archive(store: Store, wanted: list[_Wanted]) -> Iterator[bytes]:
     files: dict[str, _File] = {}
     manifest_json: list[dict[str, Any]] = []
     index: list[dict[str, Any]] = []
     repositories: dict[str, dict[str, str]] = {}
     for one in wanted:
         mtime = _seconds(one.image.created)
-        layers = [_layer(layer, files, mtime) for layer in one.image.layers]
+        layers = [_layer(store, layer, files, mtime) for layer in one.image.layers]
         config = _add(files, one.image.config_bytes, mtime)
         document = {
             "schemaVersion": 2,
@@ -128,13 +129,21 @@ def _archive(wanted: list[_Wanted]) -> Iterator[bytes]:
     yield bytes(tarfile.RECORDSIZE)
 
 
-def _layer(layer: Layer, files: dict[str, _File], mtime: int) -> Descriptor:
-    packed = compression.of_media_type(layer.media_type)
-    if packed == "zstd":
-        files[_path(layer.diff_id)] = _File(_length(layer.open_tar), layer.open_tar, mtime)
-        return Descriptor(OCI_LAYER, layer.diff_id, files[_path(layer.diff_id)].size)
-    files[_path(layer.digest)] = _File(layer.size, layer.open, mtime)
-    return Descriptor(OCI_LAYER if packed == "none" else OCI_LAYER_GZIP, layer.digest, layer.size)
+def _layer(store: Store, layer: Layer, files: dict[str, _File], mtime: int) -> Descriptor:
+    """A plain tar where there is one, else gzip; what is zstd, or only a folder so far, is written as a plain tar."""
+    by_packing = {
+        compression.of_media_type(kind): (digest, size)
+        for digest, kind, size in store.snapshots.layers.blobs(layer.diff_id)
+        if store.content.has(digest)
+    }
+    for packing, kind in (("none", OCI_LAYER), ("gzip", OCI_LAYER_GZIP)):
+        if packing in by_packing:
+            digest, size = by_packing[packing]
+            files[_path(digest)] = _File(size, partial(store.content.open, digest), mtime)
+            return Descriptor(kind, digest, size)
+    size = _length(layer.open_tar)
+    files[_path(layer.diff_id)] = _File(size, layer.open_tar, mtime)
+    return Descriptor(OCI_LAYER, layer.diff_id, size)
 
 
 def _annotations(name: Reference) -> dict[str, str]:

@@ -21,6 +21,7 @@ from dockmagic.images.registry.download import CHUNK, BlobStream
 from dockmagic.images.registry.progress import Progress
 from dockmagic.images.registry.transport import Transport
 from dockmagic.images.streams import watched
+from dockmagic.images.transfers import Transfer, transfer
 
 if TYPE_CHECKING:
     from dockmagic.images.store import Store, StoredImage
@@ -54,8 +55,9 @@ class Pull:
         manifest = manifests.for_platform(self._transport, top, platform or Platform.host())
         config = self._config(manifest.config)
         diff_ids = _diff_ids(config, manifest.layers)
-        layers, new = self._layers(manifest.layers, diff_ids)
-        image = self._store.add(config, layers)
+        with transfer(self._store) as keeping:
+            layers, new = self._layers(manifest.layers, diff_ids, keeping)
+            image = self._store.add(config, layers)
         return self._finish(image, reference, top.digest, new=new)
 
     def _present(self, reference: Reference, digest: str) -> StoredImage | None:
@@ -84,7 +86,9 @@ class Pull:
             raise DockmagicError(f"image config verification failed for digest {descriptor.digest}")
         return data
 
-    def _layers(self, descriptors: list[Descriptor], diff_ids: list[str]) -> tuple[list[Layer], bool]:
+    def _layers(
+        self, descriptors: list[Descriptor], diff_ids: list[str], keeping: Transfer
+    ) -> tuple[list[Layer], bool]:
         """The image's layers, downloaded and unpacked where they are not here yet, and whether any was not."""
         snapshots = self._store.snapshots
         chain, done = "", 0
@@ -101,7 +105,7 @@ class Pull:
                 break
             if not self._store.content.has(descriptor.digest):  # built here, or packed otherwise: the same layer
                 layers[done] = snapshots.layers.get(layer.diff_id)
-            chain, done = following, done + 1
+            chain, done = keeping.unpack(chain, layers[done]), done + 1
             self._progress.step(_short(descriptor.digest), "Already exists")
         for descriptor in descriptors[done + WORKERS :]:
             self._progress.step(_short(descriptor.digest), "Waiting")
@@ -109,7 +113,7 @@ class Pull:
             for layer, descriptor, arrival in zip(layers[done:], descriptors[done:], arrivals, strict=True):
                 arrival.result()
                 shown = _short(descriptor.digest)
-                chain = snapshots.unpack(chain, _Watched(layer, self._progress, shown))
+                chain = keeping.unpack(chain, _Watched(layer, self._progress, shown))
                 self._progress.step(shown, "Pull complete")
         return layers, done < len(layers)
 

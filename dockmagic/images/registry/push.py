@@ -105,15 +105,14 @@ class Push:
             raise
 
     def _packed(self, layer: Layer) -> Layer:
-        """The layer as it travels. A layer made here is packed once and kept so, for the next push."""
+        """The layer as it travels: packed. A plain one is packed once and kept so, for the next push."""
         if compression.of_media_type(layer.media_type) != "none":
             return layer
         with self._store.content.ingest() as ingest, layer.open_tar() as tar:
             compression.copy(tar, ingest.write, compression.compressor("gzip"))
             digest, size = ingest.commit()
         packed = BlobLayer(self._store.content, digest, size, DOCKER_LAYER_GZIP, layer.diff_id)
-        with self._store.database.transaction():
-            self._store.snapshots.layers.keep(packed)
+        self._store.snapshots.layers.keep(packed)
         return packed
 
     def _sources(self, image: StoredImage, reference: Reference) -> dict[str, list[str]]:
