@@ -38,8 +38,12 @@ from dockmagic.builder.tree import FolderTree, Tree
 from dockmagic.builder.vertexes import Reporter
 from dockmagic.database import Database
 from dockmagic.dockerfile.gitref import parse_git_reference
+from dockmagic.dockerfile.ignore import Ignore
 from dockmagic.errors import DockmagicError, InvalidParameter
 from dockmagic.runtime.protocols import Runtime
+
+_SMALL = 1 << 17
+"""bytes up to which a context's file is remembered"""
 
 if TYPE_CHECKING:
     from dockmagic.images.registry import Registry
@@ -137,9 +141,18 @@ class _Build:
             if not built:
                 warnings = report_checks(text, options, self._reporter, self._ignore_rules())
             tools = Tools(
-                builder._store.snapshots, builder._layers, builder._cache, digester,
-                self._applier(), self._reporter, planner.framer, self._build_context, self._folder, self._stop,
-            )  # fmt: skip
+                snapshots=builder._store.snapshots,
+                layers=builder._layers,
+                cache=builder._cache,
+                digester=digester,
+                applier=self._applier(),
+                reporter=self._reporter,
+                framer=planner.framer,
+                context=self._build_context,
+                context_identity=self._identity(context),
+                folder=self._folder,
+                stop=self._stop,
+            )
             solver = Solver(tools)
             solver.epoch = planner.epoch
             solver.files = FileSteps(solver, digester, self._remotes, tools.applier, planner.epoch, self._folder)
@@ -186,7 +199,7 @@ class _Build:
             keep = self._settings.build_args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", "") in {"1", "true"}
             checkout = self._remotes.git(git, keep_git_dir=keep)
             self._context_epoch = checkout.committed
-            return Context(FolderTree(str(checkout.path), recorded=False, owner=(0, 0)))
+            return Context(lambda: FolderTree(str(checkout.path), recorded=False, owner=(0, 0)))
         if not remote.startswith(("http://", "https://")):
             raise InvalidParameter(f"remote {remote} is neither a git repository nor an HTTP URL")
         download = self._remotes.http(remote)
@@ -199,16 +212,32 @@ class _Build:
         with self._reporter.vertex(f"[internal] load build definition from {name}").running():
             data = context.dockerfile
             if data is None:
-                data = read_file(context.tree, name)
+                data = self._read(name)
             if data is None:
                 raise BuildError(f"failed to read dockerfile: open {name}: no such file or directory")
         return data.decode("utf-8", "surrogateescape"), name
 
-    def _ignore_rules(self) -> Any:
+    def _identity(self, context: Context) -> str | None:
+        """What names the files that steps see: the context's content, and whose rules leave some of it out."""
+        return f"context {context.identity} {self._settings.dockerfile}" if context.identity else None
+
+    def _read(self, path: str) -> bytes | None:
+        """A file of the context; remembered for a context that is known."""
+        context, cache = self._context, self._builder._cache
+        assert context is not None, "loaded before anything is read"
+        key = f"context {context.identity}" if context.identity else ""
+        if key and (known := cache.known_tree(key, f"file {path}")) is not None:
+            return None if known == "-" else known[1:].encode("latin-1")
+        data = read_file(context.tree, path)
+        if key and (data is None or len(data) < _SMALL):
+            cache.learn_tree(key, f"file {path}", "-" if data is None else "=" + data.decode("latin-1"))
+        return data
+
+    def _ignore_rules(self) -> Ignore | None:
         context = self._context
         if context is None or context.dockerfile is not None:
             return None
-        return ignore_of(context.tree, self._settings.dockerfile)
+        return ignore_of(self._read, self._settings.dockerfile)
 
     def _build_context(self) -> Tree:
         """The context's files without what is to be ignored; worked out when the first step asks."""

@@ -22,7 +22,8 @@ _MIGRATIONS = (
     CREATE INDEX build_records_diff_id ON build_records (diff_id);
     CREATE TABLE file_digests (identity TEXT PRIMARY KEY, digest TEXT NOT NULL, used INTEGER NOT NULL);
     CREATE TABLE tree_digests (
-        chain TEXT NOT NULL, query TEXT NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (chain, query)
+        chain TEXT NOT NULL, query TEXT NOT NULL, digest TEXT NOT NULL, used INTEGER NOT NULL,
+        PRIMARY KEY (chain, query)
     );
     CREATE TABLE cache_mounts (
         folder TEXT PRIMARY KEY, id TEXT NOT NULL, description TEXT NOT NULL, created INTEGER NOT NULL,
@@ -133,14 +134,18 @@ class BuildCache:
                 [(identity, digest, now) for identity, digest in digests.items()],
             )
 
-    def known_tree(self, chain: str, query: str) -> str | None:
-        """The digest of a part of a committed root, which never changes."""
-        rows = self._database.query("SELECT digest FROM tree_digests WHERE chain = ? AND query = ?", (chain, query))
+    def known_tree(self, tree: str, query: str) -> str | None:
+        """What was found out about a tree that never changes: a committed root by its chain id, a context by its
+        tar's digest."""
+        rows = self._database.query("SELECT digest FROM tree_digests WHERE chain = ? AND query = ?", (tree, query))
         return str(rows[0]["digest"]) if rows else None
 
-    def learn_tree(self, chain: str, query: str, digest: str) -> None:
+    def learn_tree(self, tree: str, query: str, found: str) -> None:
+        """Remember it for a month."""
+        now = time.time_ns()
         with self._database.transaction() as tx:
-            tx.execute("INSERT OR REPLACE INTO tree_digests VALUES (?, ?, ?)", (chain, query, digest))
+            tx.execute("DELETE FROM tree_digests WHERE used < ?", (now - _FORGET_AFTER,))
+            tx.execute("INSERT OR REPLACE INTO tree_digests VALUES (?, ?, ?, ?)", (tree, query, found, now))
 
     # --- cache mounts ---
 

@@ -35,6 +35,10 @@ class StageFiles(Protocol):
 
     def learn_tree(self, chain: str, query: str, digest: str) -> None: ...
 
+    def context_identity(self) -> str | None:
+        """What names the build context's content, when it is known."""
+        ...
+
 
 @dataclass(frozen=True)
 class Found:
@@ -68,6 +72,8 @@ class FileSteps:
     def item_key(self, step: CopyStep, item: CopyItem) -> str:
         """What one source contributes to the step's cache key: its content. Raises BuildError when it is missing."""
         chain = self._stages.chain_of(item.stage) if item.stage is not None else None
+        if item.from_context:
+            chain = self._stages.context_identity()
         query = json.dumps([item.path, item.include, item.required, step.exclude, item.unpack])
         if chain is not None and (known := self._stages.known_tree(chain, query)):
             return known

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from dockmagic.builder.context import MaskedTree, ignore_of, read_context
+from dockmagic.builder.context import MaskedTree, ignore_of, read_context, read_file
 from dockmagic.builder.platforms import Platform
 from dockmagic.builder.remote import Remotes
 from dockmagic.builder.tree import FolderTree, MemoryTree, Tree
@@ -50,7 +50,7 @@ class NamedContexts:
         name = str(key)
         if name not in self._trees:
             tree = self._load(name)
-            ignore = ignore_of(tree)
+            ignore = ignore_of(lambda path: read_file(tree, path))
             self._trees[name] = MaskedTree(tree, ignore) if ignore else tree
         return self._trees[name]
 

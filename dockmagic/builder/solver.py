@@ -27,7 +27,7 @@ from dockmagic.builder.mounts import MountMaker
 from dockmagic.builder.owners import owner
 from dockmagic.builder.request import BuildError
 from dockmagic.builder.sandbox import Cancelled, Sandbox
-from dockmagic.builder.tree import FolderTree, Tree
+from dockmagic.builder.tree import FolderTree, Tree, resolve
 from dockmagic.builder.vertexes import Reporter, VertexHandle
 from dockmagic.errors import DockmagicError
 from dockmagic.images.chain import chain_id
@@ -113,6 +113,7 @@ class Tools:
     reporter: Reporter
     framer: Framer
     context: Callable[[], Tree]
+    context_identity: str | None
     folder: Path
     stop: Stop
 
@@ -177,6 +178,9 @@ class Solver:
 
     def learn_tree(self, chain: str, query: str, digest: str) -> None:
         self._tools.cache.learn_tree(chain, query, digest)
+
+    def context_identity(self) -> str | None:
+        return self._tools.context_identity
 
     def _view(self, chain: str) -> str:
         """The path of a chain's root, mounted once a build."""
@@ -398,12 +402,10 @@ class Solver:
         return key
 
     def _bind_key(self, stage: StagePlan | None, source: str) -> str:
-        chain = self.chain_of(stage) if stage is not None else None
+        chain = self.chain_of(stage) if stage is not None else self.context_identity()
         query = json.dumps(["bind", source])
         if chain is not None and (known := self.known_tree(chain, query)):
             return known
-        from dockmagic.builder.tree import resolve
-
         tree = self.tree_of(stage)
         digest = self._tools.digester.tree(tree, resolve(tree, source))
         if chain is not None:

@@ -55,7 +55,7 @@ def read_members(descriptor: int, start: int = 0) -> Iterator[Member]:
         if block[0] == 0 and not any(block):
             return
         position += _BLOCK
-        if _number(block[148:156]) not in _checksums(block):
+        if not _checks(block):
             raise InvalidParameter("archive/tar: invalid tar header")
         kind = block[156:157]
         size = _number(block[124:136])
@@ -117,10 +117,11 @@ def _number(data: bytes) -> int:
         raise InvalidParameter("archive/tar: invalid tar header") from None
 
 
-def _checksums(block: bytes) -> tuple[int, int]:
-    """The header's checksum over unsigned bytes, and over signed ones as some old archivers wrote it."""
-    plain = sum(block) - sum(block[148:156]) + 8 * 32
-    return plain, plain - 256 * sum(byte >= 128 for byte in block) if max(block) >= 128 else plain
+def _checks(block: bytes) -> bool:
+    """Whether the header's checksum is right, over unsigned bytes or, as some old archivers wrote it, signed ones."""
+    written = _number(block[148:156])
+    total = sum(block) - sum(block[148:156]) + 8 * 32
+    return written == total or written == total - 256 * sum(byte >= 128 for byte in block)
 
 
 def _pax_records(data: bytes) -> dict[str, bytes]:
@@ -147,7 +148,7 @@ class TarTree:
     """A context's tar as a tree. Owners are root's, as BuildKit makes them for a local context."""
 
     def __init__(self, descriptor: int) -> None:
-        """Reads the index at once; ``descriptor`` stays open for the tree's life and is closed by :meth:`close`."""
+        """Reads the index at once; ``descriptor`` has to stay open for the tree's life."""
         self._descriptor = descriptor
         self._entries: dict[str, Entry] = {"": Entry(stat.S_IFDIR | 0o755)}
         self._children: dict[str, set[str]] = {"": set()}
@@ -215,9 +216,6 @@ class TarTree:
 
     def close_data(self, descriptor: int) -> None:
         """The one descriptor stays open."""
-
-    def close(self) -> None:
-        os.close(self._descriptor)
 
 
 def _inside(name: str) -> str:

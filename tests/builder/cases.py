@@ -148,8 +148,8 @@ class Driver:
         self.runtime = open_runtime(root / "runtime")
         from dockmagic.builder.build import Builder
         from dockmagic.database import Database
-        from dockmagic.images.content import Content
         from dockmagic.errors import NotFound
+        from dockmagic.images.content import Content
         from dockmagic.images.registry import Registry
         from dockmagic.images.snapshots import open_snapshots
         from dockmagic.images.store import Store
