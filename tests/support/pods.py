@@ -9,8 +9,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.support import debian
+
 IMAGE = "dockmagic-pod"
-PACKAGES = "python3,python3-venv,busybox-static,ca-certificates"
+NEEDED = ["pytest", "pytest-timeout", "nbclient"]
 
 
 def _docker(daemon: str, *arguments: str, **options: object) -> subprocess.CompletedProcess[bytes]:
@@ -20,14 +22,17 @@ def _docker(daemon: str, *arguments: str, **options: object) -> subprocess.Compl
 def make_image(daemon: str, project: Path) -> None:
     """Debian with Python, the project's wheel and what its tests need, and a user with uid 1000."""
     with tempfile.TemporaryDirectory(prefix="dockmagic-pod-") as folder:
-        root, wheels = Path(folder, "root"), Path(folder, "wheels")
-        subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "-w", str(wheels), f"{project}[test]"], check=True)
-        command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(root)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        (wheels).rename(root / "wheels")
+        root = Path(folder, "root")
+        root.mkdir()
+        subprocess.run(["tar", "-C", str(root), "-xf", str(debian.tarball())], check=True)
+        wheels = root / "wheels"
+        subprocess.run(
+            [sys.executable, "-m", "pip", "wheel", "-q", "-w", str(wheels), str(project), *NEEDED], check=True
+        )
+        install = "/opt/venv/bin/pip install -q --no-compile --no-index --find-links /wheels"
         script = (
-            "set -e; python3 -m venv /opt/venv; /opt/venv/bin/pip install -q --no-index --find-links /wheels"
-            " 'dockmagic[test]'; rm -r /wheels; useradd --uid 1000 --create-home jovyan"
+            f"set -e; python3 -m venv /opt/venv; {install} dockmagic {' '.join(NEEDED)}; rm -r /wheels;"
+            " useradd --uid 1000 --create-home jovyan"
         )
         subprocess.run(["chroot", str(root), "sh", "-c", script], check=True)
         tar = subprocess.Popen(["tar", "-C", str(root), "-cf", "-", "."], stdout=subprocess.PIPE)

@@ -1,0 +1,32 @@
+"""A Debian root file system with Python, made once by debootstrap: for apt inside builds, and for pods."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+PACKAGES = "python3,python3-venv,busybox-static,ca-certificates"
+
+
+def tarball() -> Path:
+    """A plain tar of the root. ``DOCKMAGIC_TEST_DEBIAN`` names where it is kept; it is made when it is not there."""
+    place = Path(os.environ.get("DOCKMAGIC_TEST_DEBIAN") or Path(tempfile.gettempdir()) / "dockmagic-test-debian.tar")
+    if not place.exists():
+        with tempfile.TemporaryDirectory(prefix="dockmagic-debian-") as folder:
+            root = Path(folder) / "root"
+            command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(root)]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            unfinished = place.with_suffix(".part")
+            skipped = [
+                "./var/cache/apt/archives/*.deb",
+                "./var/lib/apt/lists/*",
+                "./usr/share/doc/*",
+                "./usr/share/locale/*",
+            ]
+            options = [f"--exclude={pattern}" for pattern in skipped]
+            subprocess.run(["tar", "-C", str(root), *options, "-cf", str(unfinished), "."], check=True)
+            unfinished.chmod(0o644)
+            unfinished.replace(place)
+    return place
