@@ -30,6 +30,7 @@ from dockmagic.engine.services.build import Builds
 from dockmagic.engine.services.commit import Committer
 from dockmagic.engine.services.containers.create import Maker
 from dockmagic.engine.services.containers.health import HealthMonitor
+from dockmagic.engine.services.containers.initlayer import InitLayers
 from dockmagic.engine.services.containers.launch import Launcher
 from dockmagic.engine.services.containers.life import Life
 from dockmagic.engine.services.containers.listing import Listing
@@ -73,6 +74,7 @@ class Engine:
             copy_up=capability.tier == "tracer",
         )
         store = Store(root, database, snapshots)
+        init_layers = InitLayers(snapshots)
         driver = "overlay2" if capability.overlay != "no" else "clone"
 
         events = Events()
@@ -85,9 +87,9 @@ class Engine:
         execs = Execs(containers, runtime, launcher, events)
         health.probe = execs.probe
         mounts = MountResolver(volumes, containers)
-        maker = Maker(containers, store, life, mounts, volumes, networks, events)
+        maker = Maker(containers, store, init_layers, life, mounts, volumes, networks, events)
         sizes = Sizes(store, driver)
-        images = Images(store, containers, events, driver)
+        images = Images(store, init_layers, containers, events, driver)
         listing = Listing(containers, images.ancestry, sizes.of)
         registry = once(lambda: _registry(store))
         transfers = Transfers(store, registry, events)
@@ -99,7 +101,7 @@ class Engine:
             SystemRoutes(system, events, usage),
             ContainerRoutes(containers, maker, life, listing, sizes, Updater(containers, events)),
             AttachRoutes(containers, life, execs),
-            LookingRoutes(containers, snapshots, launcher, events),
+            LookingRoutes(containers, snapshots, events),
             ArchiveRoutes(containers, Archives(launcher, events)),
             ImageRoutes(images, transfers, Committer(containers, store, life, events)),
             BuildRoutes(builds),

@@ -11,6 +11,7 @@ from dockmagic.engine.http.response import Answer
 from dockmagic.errors import InvalidParameter, NotFound
 
 Handler = Callable[[Request], Answer]
+_DOUBLED = re.compile(r"//+")
 _VERSIONED = re.compile(r"/v(\d+)\.(\d+)(/.*)")
 
 
@@ -36,7 +37,7 @@ class Router:
 
     def find(self, request: Request) -> Handler:
         """The route for ``request``, whose version and path parameters are set. Raises NotFound, InvalidParameter."""
-        path = request.path
+        path = _DOUBLED.sub("/", request.path)  # docker-py puts names that begin with a slash into paths
         versioned = _VERSIONED.fullmatch(path)
         request.version = self._newest
         if versioned:

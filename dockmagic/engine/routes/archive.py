@@ -28,7 +28,6 @@ class ArchiveRoutes:
             Route("HEAD", "/containers/{id}/archive", self._stat),
             Route("GET", "/containers/{id}/archive", self._get),
             Route("PUT", "/containers/{id}/archive", self._put),
-            Route("GET", "/containers/{id}/export", self._export),
         ]
 
     def _find(self, request: Request) -> Container:
@@ -52,9 +51,6 @@ class ArchiveRoutes:
             own_by_user=request.flag("copyUIDGID"),
         )
         return Response(200)
-
-    def _export(self, request: Request) -> Answer:
-        return stream_of(self._archives.export(self._find(request)), "application/octet-stream")
 
     def _encoded(self, container: Container, path: str) -> str:
         return base64.b64encode(json.dumps(self._archives.stat(container, path)).encode()).decode()

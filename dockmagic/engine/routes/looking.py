@@ -1,23 +1,24 @@
-"""Looking into containers: top, stats, changes."""
+"""Looking into containers: top, stats, changes, export."""
 
 from __future__ import annotations
 
 from dockmagic.engine.http.request import Request
-from dockmagic.engine.http.response import Answer, Sink, Stream, encode_json, json_response
+from dockmagic.engine.http.response import Answer, Sink, Stream, encode_json, json_response, stream_of
 from dockmagic.engine.http.router import Route
-from dockmagic.engine.services.containers.launch import Launcher
 from dockmagic.engine.services.containers.record import Container
 from dockmagic.engine.services.containers.registry import ContainerRegistry
 from dockmagic.engine.services.events import Events
 from dockmagic.engine.services.processes import top
 from dockmagic.engine.services.stats import Meter
-from dockmagic.images.protocols import Snapshots
+from dockmagic.images.snapshots import LayerSnapshots
 
 
 class LookingRoutes:
     """What containers do and did."""
 
-    def __init__(self, registry: ContainerRegistry, snapshots: Snapshots, launcher: Launcher, events: Events) -> None:
+    def __init__(
+        self, registry: ContainerRegistry, snapshots: LayerSnapshots, launcher: Launcher, events: Events
+    ) -> None:
         self._registry = registry
         self._snapshots = snapshots
         self._launcher = launcher
@@ -28,6 +29,7 @@ class LookingRoutes:
             Route("GET", "/containers/{id}/top", self._top),
             Route("GET", "/containers/{id}/stats", self._stats),
             Route("GET", "/containers/{id}/changes", self._changes),
+            Route("GET", "/containers/{id}/export", self._export),
         ]
 
     def _find(self, request: Request) -> Container:
@@ -41,9 +43,13 @@ class LookingRoutes:
 
     def _changes(self, request: Request) -> Answer:
         container = self._find(request)
-        self._launcher.mount(container)
         found = [{"Path": path, "Kind": kind} for kind, path in self._snapshots.changes(container.id)]
         return json_response(found or None)
+
+    def _export(self, request: Request) -> Answer:
+        container = self._find(request)
+        self._events.publish("container", "export", container.id, container.attributes())
+        return stream_of(self._snapshots.export(container.id), "application/octet-stream")
 
     def _stats(self, request: Request) -> Answer:
         container = self._find(request)

@@ -31,6 +31,8 @@ class Place:
     host: str
     guest: str
     read_only: bool
+    root: str
+    """What ``host`` is resolved in: the container's root, or a volume's folder."""
 
 
 class Archives:
@@ -85,17 +87,11 @@ class Archives:
                 for member in archive:
                     if owner is not None:
                         member.uid, member.gid = owner
-                    _extract(archive, member, place.host, no_overwrite=no_overwrite)
+                    _extract(archive, member, place, no_overwrite=no_overwrite)
         except tarfile.ReadError as error:
             if str(error) != "empty file":
                 raise InvalidParameter(f"archive/tar: invalid tar header: {error}") from None
         self._events.publish("container", "extract-to-dir", container.id, container.attributes(path=path))
-
-    def export(self, container: Container) -> Iterator[bytes]:
-        """A tar of the whole root."""
-        rootfs = self._launcher.mount(container)
-        self._events.publish("container", "export", container.id, container.attributes())
-        return tar_of(rootfs, "", top=True)
 
     def _user(self, container: Container) -> tuple[int, int]:
         from dockmagic.runtime.users import resolve_user
@@ -117,12 +113,12 @@ class Archives:
             if guest == point.destination or guest.startswith(point.destination.rstrip("/") + "/"):
                 below = guest[len(point.destination) :].lstrip("/")
                 host = resolve(point.source, below, follow_last=follow) if below else point.source
-                return Place(host, guest, not point.rw)
-        return Place(inside, guest, record.host_config["ReadonlyRootfs"])
+                return Place(host, guest, not point.rw, point.source)
+        return Place(inside, guest, record.host_config["ReadonlyRootfs"], rootfs)
 
 
-def tar_of(path: str, name: str, *, top: bool = False) -> Iterator[bytes]:
-    """A tar stream of a file or folder under ``name``; with ``top`` of what is in the folder."""
+def tar_of(path: str, name: str) -> Iterator[bytes]:
+    """A tar stream of a file or folder under ``name``."""
     import threading
 
     near, far = os.pipe()
@@ -134,7 +130,7 @@ def tar_of(path: str, name: str, *, top: bool = False) -> Iterator[bytes]:
                 os.fdopen(far, "wb", buffering=0) as pipe,
                 tarfile.open(fileobj=pipe, mode="w|", format=tarfile.PAX_FORMAT, bufsize=256 * 1024) as archive,
             ):
-                _add(archive, path, name, {}, top=top)
+                _add(archive, path, name, {})
         except BrokenPipeError:
             pass  # the client has gone
         except BaseException as error:
@@ -150,21 +146,19 @@ def tar_of(path: str, name: str, *, top: bool = False) -> Iterator[bytes]:
         raise failed[0]
 
 
-def _add(archive: tarfile.TarFile, path: str, name: str, links: dict[tuple[int, int], str], *, top: bool) -> None:
+def _add(archive: tarfile.TarFile, path: str, name: str, links: dict[tuple[int, int], str]) -> None:
     info = os.lstat(path)
-    if not top:
-        if stat.S_ISSOCK(info.st_mode):
-            return
-        member = _member(path, name, info, links)
-        if member.isreg():
-            with open(path, "rb") as file:
-                archive.addfile(member, file)
-        else:
-            archive.addfile(member)
+    if stat.S_ISSOCK(info.st_mode):
+        return
+    member = _member(path, name, info, links)
+    if member.isreg():
+        with open(path, "rb") as file:
+            archive.addfile(member, file)
+    else:
+        archive.addfile(member)
     if stat.S_ISDIR(info.st_mode):
         for entry in sorted(os.listdir(path)):
-            below = f"{name}/{entry}" if name and name != "/" else f"/{entry}" if name else entry
-            _add(archive, os.path.join(path, entry), below, links, top=False)
+            _add(archive, os.path.join(path, entry), f"{name.rstrip('/')}/{entry}", links)
 
 
 def _member(path: str, name: str, info: os.stat_result, links: dict[tuple[int, int], str]) -> tarfile.TarInfo:
@@ -195,17 +189,17 @@ def _member(path: str, name: str, info: os.stat_result, links: dict[tuple[int, i
     return member
 
 
-def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, target: str, *, no_overwrite: bool) -> None:
-    """One member, its path and links kept inside ``target``."""
-    path = resolve(target, member.name, follow_last=False)
-    if os.path.normpath(path) == os.path.normpath(target):
+def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, place: Place, *, no_overwrite: bool) -> None:
+    """One member, its path and links kept inside the place's root."""
+    path = _inside(place, member.name)
+    if os.path.normpath(path) == os.path.normpath(place.host):
         return
     os.makedirs(os.path.dirname(path), exist_ok=True)
     there = os.path.lexists(path)
     if there and no_overwrite and os.path.isdir(path) != member.isdir():
         raise InvalidParameter(
             f'cannot overwrite {"directory" if os.path.isdir(path) else "non-directory"} "{path}" with '
-            f'{"directory" if member.isdir() else "non-directory"} "{target}"'
+            f'{"directory" if member.isdir() else "non-directory"} "{member.name}"'
         )
     if member.isdir():
         if there and not (os.path.isdir(path) and not os.path.islink(path)):
@@ -216,18 +210,24 @@ def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, target: str, *, 
     else:
         if there:
             _remove(path)
-        _make(archive, member, path, target)
+        _make(archive, member, path, place)
     if not member.islnk():
         _own(path, member)
 
 
-def _make(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str, target: str) -> None:
+def _inside(place: Place, name: str) -> str:
+    """The path of an archive's ``name`` below the place; links lead anywhere in its root, never out of it."""
+    below = posixpath.normpath("/" + name)  # dots can't climb above the folder that is unpacked into
+    return resolve(place.root, os.path.relpath(place.host, place.root) + below, follow_last=False)
+
+
+def _make(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str, place: Place) -> None:
     import shutil
 
     if member.issym():
         os.symlink(member.linkname, path)
     elif member.islnk():
-        os.link(resolve(target, member.linkname, follow_last=False), path)
+        os.link(_inside(place, member.linkname), path)
     elif member.isfifo():
         os.mkfifo(path)
     elif member.isdev():

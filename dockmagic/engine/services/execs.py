@@ -133,10 +133,8 @@ class Execs:
         try:
             if attach:
                 stream = process.attach(stdin=one.stdin, stdout=one.stdout, stderr=one.stderr)
-            one.running = True
             one.pid = process.start()
         except StartError as error:
-            one.running = False
             one.exit_code = error.code
             one.ended.set()
             process.close()
@@ -145,6 +143,7 @@ class Execs:
             self._clean(one)
             raise _exec_failure(error) from error
         one.process = process
+        one.running = True
         self._tell("exec_start: " + " ".join(one.command), one)
         threading.Thread(target=self._watch, args=(one, process), name="exec", daemon=True).start()
         return stream

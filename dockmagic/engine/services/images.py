@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dockmagic.engine import clock
 from dockmagic.engine.filters import Filters, boolean, check, excluded_by_label, labels_match
+from dockmagic.engine.services.containers.initlayer import InitLayers
 from dockmagic.engine.services.containers.registry import ContainerRegistry
 from dockmagic.engine.services.events import Events
 from dockmagic.errors import Conflict, NotFound
@@ -23,8 +24,11 @@ NO_TAG = "<none>:<none>"
 class Images:
     """Answers about the store's images, and removal with an eye on the containers."""
 
-    def __init__(self, store: Store, containers: ContainerRegistry, events: Events, driver: str) -> None:
+    def __init__(
+        self, store: Store, init_layers: InitLayers, containers: ContainerRegistry, events: Events, driver: str
+    ) -> None:
         self._store = store
+        self._init_layers = init_layers
         self._containers = containers
         self._events = events
         self._driver = driver
@@ -171,6 +175,8 @@ class Images:
         """The API's ImageDeleteResponseItem list. Raises NotFound, Conflict."""
         image = self._store.get(name)
         done = self._store.delete(name, force=force, prune=prune, in_use=self.in_use)
+        if any("Deleted" in item for item in done):
+            self._init_layers.release([layer.diff_id for layer in image.layers])
         for item in done:
             action, reference = ("untag", image.id) if "Untagged" in item else ("delete", item["Deleted"])
             self._events.publish("image", action, reference, {"name": item.get("Untagged") or reference})

@@ -26,26 +26,11 @@ class Transfers:
 
     def pull(self, name: str, platform: str, auth: Auth, progress: Progress, *, all_tags: bool = False) -> None:
         """Pull ``name``; where no registry is in reach, make a stand-in of that name if there is one."""
-        from dockmagic.images import standins
         from dockmagic.images.reference import Reference
-        from dockmagic.images.registry.failures import RegistryUnreachable
+        from dockmagic.images.standins.fallback import pull_or_make
 
         reference = Reference.parse(name)
-        told = False
-
-        def tell(message: Mapping[str, Any]) -> None:
-            nonlocal told
-            told = True
-            progress(message)
-
-        try:
-            self._registry().pull(reference, platform or None, auth, tell, all_tags=all_tags)
-        except RegistryUnreachable:
-            if told or not standins.covers(name):
-                raise
-            progress({"status": standins.why(name)})
-            standins.make(self._store, name)
-            progress({"status": f"Status: Made {reference.familiar} on this machine"})
+        pull_or_make(self._registry(), self._store, reference, platform or None, auth, progress, all_tags=all_tags)
         self._events.publish("image", "pull", reference.familiar, {"name": reference.familiar_name})
 
     def push(self, name: str, tag: str, auth: Auth, progress: Progress) -> None:

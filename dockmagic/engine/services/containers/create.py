@@ -17,6 +17,7 @@ from dockmagic.engine.services import names
 from dockmagic.engine.services.containers import config as configs
 from dockmagic.engine.services.containers import hostconfig
 from dockmagic.engine.services.containers.files import default_hostname
+from dockmagic.engine.services.containers.initlayer import InitLayers
 from dockmagic.engine.services.containers.life import Life
 from dockmagic.engine.services.containers.mounts import MountResolver
 from dockmagic.engine.services.containers.record import Container, MountPoint, Record
@@ -49,6 +50,7 @@ class Maker:
         self,
         registry: ContainerRegistry,
         store: Store,
+        init_layers: InitLayers,
         life: Life,
         mounts: MountResolver,
         volumes: Volumes,
@@ -57,6 +59,7 @@ class Maker:
     ) -> None:
         self._registry = registry
         self._store = store
+        self._init_layers = init_layers
         self._life = life
         self._mounts = mounts
         self._volumes = volumes
@@ -79,7 +82,7 @@ class Maker:
         if not config["Hostname"]:
             config["Hostname"] = default_hostname(id, host["NetworkMode"])
         endpoints = self._networks.plan(host, (body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {})
-        snapshot = self._store.snapshots.prepare(id, self._store.chain(image))
+        snapshot = self._store.snapshots.prepare(id, self._init_layers.on(self._store.chain(image)))
         try:
             mounts = self._mounts.resolve(config, host)
             _check_working_folder(str(snapshot.path), config["WorkingDir"])

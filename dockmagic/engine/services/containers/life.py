@@ -188,7 +188,7 @@ class Life:
             if number == numbers.SIGKILL and container.record.status == "paused":
                 container.process.resume()
             container.process.signal(number)
-            self._events.publish("container", "kill", container.id, container.attributes(signal=str(int(number))))
+            self._tell_kill(container, number)
 
     def stop(self, container: Container, signal: str = "", timeout: int | None = None) -> None:
         """End it by its stop signal, after ``timeout`` seconds (negative: never) by SIGKILL.
@@ -210,8 +210,10 @@ class Life:
                 container.process.resume()
                 container.record.status = "running"
             self._signal_if_there(container, number)
+            self._tell_kill(container, number)
             if not self._await_exit(container, None if timeout < 0 else timeout):
                 self._signal_if_there(container, numbers.SIGKILL)
+                self._tell_kill(container, numbers.SIGKILL)
                 self._await_exit(container, None)
         self._events.publish("container", "stop", container.id, container.attributes())
 
@@ -332,11 +334,14 @@ class Life:
         if container.record.status == "paused":
             container.process.resume()
         self._signal_if_there(container, numbers.SIGKILL)
-        self._events.publish("container", "kill", container.id, container.attributes(signal="9"))
+        self._tell_kill(container, numbers.SIGKILL)
         if not self._await_exit(container, 30):
             raise DockmagicError(f"container {container.id} did not end after SIGKILL")
 
     # --- small helps ---
+
+    def _tell_kill(self, container: Container, number: int) -> None:
+        self._events.publish("container", "kill", container.id, container.attributes(signal=str(int(number))))
 
     def _stop_signal(self, container: Container) -> int:
         return signals.parse(container.record.config["StopSignal"] or "SIGTERM")

@@ -86,15 +86,14 @@ class SpecMaker:
 
     def _mounts(self, container: Container) -> list[Mount]:
         over = {point.destination for point in container.record.mounts}
-        mounts = [
+        mounts = [_mount(point) for point in sorted(container.record.mounts, key=lambda p: p.destination.count("/"))]
+        mounts += [
             Mount(
                 f"/etc/{name}", str(container.folder / name), read_only=container.record.host_config["ReadonlyRootfs"]
             )
             for name in files.NAMES
             if f"/etc/{name}" not in over
         ]
-        for point in sorted(container.record.mounts, key=lambda p: p.destination.count("/")):
-            mounts.append(_mount(point))
         return mounts
 
 
