@@ -14,6 +14,7 @@ from dockmagic.dockerfile.directives import detect_syntax
 from dockmagic.errors import NotFound
 from dockmagic.images.protocols import Image
 from dockmagic.images.reference import Reference
+from dockmagic.images.standins.fallback import pull_or_make
 
 if TYPE_CHECKING:
     from dockmagic.images.registry import Registry
@@ -50,7 +51,7 @@ class BaseImages:
                 return local
         auth = credentials(self._request.auth, reference.domain)
         wanted = platform.short if platform else None
-        return self._registry.pull(reference, platform=wanted, auth=auth, progress=_Pulling(vertex))
+        return pull_or_make(self._registry, self._store, reference, wanted, auth, _Pulling(vertex))
 
     def _local(self, reference: Reference, platform: Platform | None) -> Image | None:
         try:
@@ -101,6 +102,8 @@ class _Pulling:
         id = str(message.get("id") or "")
         status = str(message.get("status") or "")
         if not id or not status:
+            if status and not status.startswith(("Status:", "Digest:")):
+                self._vertex.log(f"{status}\n".encode())
             return
         detail = message.get("progressDetail") or {}
         done = status in {"Pull complete", "Already exists", "Download complete"}
