@@ -16,12 +16,9 @@ from dockmagic.images.snapshots import LayerSnapshots
 class LookingRoutes:
     """What containers do and did."""
 
-    def __init__(
-        self, registry: ContainerRegistry, snapshots: LayerSnapshots, launcher: Launcher, events: Events
-    ) -> None:
+    def __init__(self, registry: ContainerRegistry, snapshots: LayerSnapshots, events: Events) -> None:
         self._registry = registry
         self._snapshots = snapshots
-        self._launcher = launcher
         self._events = events
 
     def routes(self) -> list[Route]:

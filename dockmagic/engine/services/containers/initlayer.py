@@ -59,10 +59,12 @@ class InitLayers:
         key = f"init {chain or 'scratch'}"
         self._snapshots.remove(key)  # a crash may have left it
         root = str(self._snapshots.view(key, chain).path)
+
+        def there(name: str) -> bool:
+            return os.path.lexists(resolve(root, name, follow_last=False))
+
         try:
-            lacking = [
-                (name, kind) for name, kind in _CONTENT if not os.path.lexists(resolve(root, name, follow_last=False))
-            ]
+            lacking = [(name, kind) for name, kind in _CONTENT if not there(name)]
         finally:
             self._snapshots.remove(key)
         if not lacking:
