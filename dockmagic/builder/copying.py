@@ -11,6 +11,7 @@ import posixpath
 import stat
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from dockmagic import inroot
@@ -22,6 +23,9 @@ from dockmagic.dockerfile.ignore import Ignore
 from dockmagic.errors import DockmagicError
 
 _CHUNK = 1 << 20
+_SMALL = 1 << 17
+_PARALLEL = 128
+"""Files from which on copying is worth threads: most of it is the kernel making files."""
 
 
 class CopyFailed(DockmagicError):
@@ -76,7 +80,9 @@ class Copier:
             target = os.path.join(target, name) if name else target
             existing = None
         maker.make(target if contents and entry.is_folder and existing is None else os.path.dirname(target))
-        _Walk(self, source, options).copy(followed, "", target, overwrite=False)
+        walk = _Walk(self, source, options)
+        walk.copy(followed, "", target, overwrite=False)
+        walk.finish()
 
     def copy_data(self, source: Tree, path: str, entry: Entry, descriptor: int) -> None:
         """The file's bytes into ``descriptor``, inside the kernel where it can."""
@@ -87,6 +93,12 @@ class Copier:
             source.close_data(reader)
 
     def _transfer(self, reader: int, offset: int, writer: int, size: int) -> None:
+        if size <= _SMALL:  # by way of our memory: quicker than asking whether the kernel can do it inside
+            data = os.pread(reader, size, offset)
+            if len(data) < size:
+                raise CopyFailed("unexpected EOF")
+            os.write(writer, data)
+            return
         send: Callable[[int, int, int, int], int] = _copy_range
         end = offset + size
         while offset < end:
@@ -162,6 +174,9 @@ class _Walk:
         self._exclude = Ignore.of(options.exclude) if options.exclude else None
         self._parents: list[_Parent] = []
         self._there = FolderTree("/")
+        self._files: list[tuple[Entry, str, str, bool]] = []
+        self._links: list[tuple[str, str]] = []
+        self._folders: list[tuple[str, Metadata, bool]] = []
 
     def copy(
         self,
@@ -188,10 +203,47 @@ class _Walk:
                 hidden, excluded = self._exclude.matches_in(below, excluded)
                 include = include and not hidden
         if include:
-            self._make_parents(overwrite=overwrite)
+            self._make_parents()
         if entry.is_folder:
             self._folder(entry, path, below, target, overwrite, include, included, excluded, fresh)
         elif include:
+            self._later(entry, path, target, fresh=fresh)
+
+    def _later(self, entry: Entry, path: str, target: str, *, fresh: bool) -> None:
+        """Files come after all folders, many at once; names of a file that has come already come after that."""
+        if entry.inode is not None and entry.is_file:
+            first = self._copier._links.setdefault(entry.inode, target)
+            if first != target:
+                self._links.append((first, target))
+                return
+        self._files.append((entry, path, target, fresh))
+
+    def finish(self) -> None:
+        """Copy the files that the walk met, then give the folders their metadata, the deepest first."""
+        workers = min(4, os.cpu_count() or 1)
+        if len(self._files) < _PARALLEL or workers == 1:
+            self._copy_files(self._files)
+        else:
+            size = -(-len(self._files) // (workers * 4))
+            shares = [self._files[start : start + size] for start in range(0, len(self._files), size)]
+            with ThreadPoolExecutor(workers, thread_name_prefix="copy") as pool:
+                for done in [pool.submit(self._copy_files, share) for share in shares]:
+                    done.result()
+        for first, target in self._links:
+            if (there := _stat(target)) is not None:
+                if stat.S_ISDIR(there.st_mode):
+                    where = inroot.guest_path(self._copier.root, target)
+                    raise CopyFailed(f"cannot replace to directory {where} with file")
+                os.unlink(target)
+            os.link(first, target)
+        for target, wanted, created in reversed(self._folders):
+            if created or not self._has(target, wanted):
+                self._copier.applier.apply(target, wanted)
+
+    def _copy_files(self, files: list[tuple[Entry, str, str, bool]]) -> None:
+        for entry, path, target, fresh in files:
+            if self._copier.cancelled.is_set():
+                raise CopyFailed("context canceled")
             self._file(entry, path, target, fresh=fresh)
 
     def _folder(
@@ -206,9 +258,9 @@ class _Walk:
         excluded: Sequence[bool],
         fresh: bool,
     ) -> None:
-        created = False
-        if include:
-            created = self._make_folder(entry, target, overwrite=overwrite)
+        created = include and self._make_folder(target)
+        if include and (created or (overwrite and self._include is None)):
+            self._folders.append((target, self._metadata(entry), created))
         self._parents.append(_Parent(path, target, include))
         for name in self._source.names(path):
             self.copy(
@@ -221,27 +273,23 @@ class _Walk:
                 fresh=created or (fresh and not include),
             )
         self._parents.pop()
-        if include and (created or (overwrite and self._include is None)):
-            wanted = self._metadata(entry)
-            if created or not self._has(target, wanted):
-                self._copier.applier.apply(target, wanted)
 
     def _has(self, target: str, wanted: Metadata) -> bool:
         there = self._there.lstat(target.lstrip("/"))
         return there is not None and _metadata_of(there) == wanted
 
-    def _make_parents(self, *, overwrite: bool) -> None:
+    def _make_parents(self) -> None:
         for parent in self._parents:
             if parent.copied:
                 continue
             entry = self._source.lstat(parent.source)
             if entry is None or not entry.is_folder:
                 raise CopyFailed(f"/{parent.source} is not a directory")
-            if self._make_folder(entry, parent.target, overwrite=overwrite):
-                self._copier.applier.apply(parent.target, self._metadata(entry))
+            if self._make_folder(parent.target):
+                self._folders.append((parent.target, self._metadata(entry), True))
             parent.copied = True
 
-    def _make_folder(self, entry: Entry, target: str, *, overwrite: bool) -> bool:
+    def _make_folder(self, target: str) -> bool:
         """Whether it was made. One that is there may be a link to a folder only where the source's root goes."""
         try:
             os.mkdir(target, 0o700)
@@ -266,11 +314,6 @@ class _Walk:
         copier = self._copier
         if not fresh and not self._clear(entry, path, target, wanted):
             return
-        if entry.inode is not None and entry.is_file:
-            first = copier._links.setdefault(entry.inode, target)
-            if first != target:
-                os.link(first, target)
-                return
         if entry.is_file:
             descriptor = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
