@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 import docker
@@ -63,12 +64,13 @@ CMD ["cat file /srv/app/stat.txt; id -u; echo $GREETING"]
 
 
 def test_a_second_build_is_all_cached(program: Run, client: docker.DockerClient, tmp_path: Path) -> None:
-    context = write(tmp_path / "c", f"FROM alpine\nRUN echo {tmp_path.name} > /a\nCOPY f /f\n", f="one")
+    unique = uuid.uuid4().hex
+    context = write(tmp_path / "c", f"FROM alpine\nRUN echo {unique} > /a\nCOPY f /f\n", f="one")
     build(program, context, "-t", "twice")
     first = client.images.get("twice").id
     assert build(program, context, "-t", "twice").count("CACHED") == 2
     assert client.images.get("twice").id == first
-    write(tmp_path / "c", f"FROM alpine\nRUN echo {tmp_path.name} > /a\nCOPY f /f\n", f="two")
+    write(tmp_path / "c", f"FROM alpine\nRUN echo {unique} > /a\nCOPY f /f\n", f="two")
     assert build(program, context, "-t", "twice").count("CACHED") == 1
     assert client.images.get("twice").id != first
 
@@ -120,9 +122,10 @@ def test_a_bad_build_says_one_clear_thing(program: Run, tmp_path: Path, dockerfi
 def test_a_failed_build_tags_nothing_and_keeps_good_layers(
     program: Run, client: docker.DockerClient, tmp_path: Path
 ) -> None:
-    context = write(tmp_path / "c", f"FROM alpine\nRUN echo {tmp_path.name}\nRUN exit 3\n")
-    assert program("build", "-t", "half", context).returncode == 1
+    unique = uuid.uuid4().hex
+    context = write(tmp_path / "c", f"FROM alpine\nRUN echo {unique}\nRUN exit 3\n")
+    assert program("build", "-t", f"half-{unique}", context).returncode == 1
     with pytest.raises(docker.errors.ImageNotFound):
-        client.images.get("half")
-    write(tmp_path / "c", f"FROM alpine\nRUN echo {tmp_path.name}\nRUN true\n")
-    assert build(program, context, "-t", "half").count("CACHED") == 1
+        client.images.get(f"half-{unique}")
+    write(tmp_path / "c", f"FROM alpine\nRUN echo {unique}\nRUN true\n")
+    assert build(program, context, "-t", f"half-{unique}").count("CACHED") == 1

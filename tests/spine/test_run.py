@@ -22,7 +22,7 @@ def test_both_streams_stay_apart(program: Run) -> None:
 
 @pytest.mark.parametrize(
     ("command", "code"),
-    [("exit 3", 3), ("kill -TERM $$", 143), ("kill -9 $$", 137), ("true", 0)],
+    [("exit 3", 3), ("sh -c 'kill -TERM $$'", 143), ("sh -c 'kill -9 $$'", 137), ("true", 0)],
 )
 def test_exit_code(program: Run, command: str, code: int) -> None:
     assert program("run", "--rm", "alpine", "sh", "-c", f"{command}; exit $?").returncode == code
