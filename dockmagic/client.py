@@ -191,7 +191,7 @@ def answers(url: str, timeout: float = 1.0) -> bool:
     try:
         with _dial(url, timeout) as connection:
             connection.sendall(request)
-            return connection.recv(12).startswith(b"HTTP/1.1 200")
+            return connection.recv(12).split(b" ")[1:] == [b"200"]
     except OSError:
         return False
 

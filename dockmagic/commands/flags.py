@@ -27,6 +27,8 @@ class Options:
                 parse_bytes(value)
             elif flag.type == "duration":
                 parse_duration(value)
+            elif flag.type == "filter" and value and "=" not in value:
+                raise ValueError("bad format of filter (expected name=value)")
         except ValueError as error:
             raise FlagError(f'invalid argument "{value}" for "{flag.label}" flag: {error}', self._usage) from None
         if flag.many:

@@ -96,11 +96,10 @@ def run_template(source: str, value: Any) -> str:
 
 
 def parse_filters(values: Sequence[str]) -> dict[str, list[str]] | None:
-    """``--filter key=value`` for the API; None when there is none. Raises CommandError."""
+    """``--filter key=value`` for the API; None when there is none."""
     filters: dict[str, list[str]] = {}
     for value in values:
-        key, equals, text = value.partition("=")
-        if not equals:
-            raise CommandError(f'invalid argument "{value}" for "-f, --filter" flag: invalid filter \'{value}\'', 125)
-        filters.setdefault(key.strip().lower(), []).append(text.strip())
+        key, _, text = value.partition("=")
+        if key:
+            filters.setdefault(key.strip().lower(), []).append(text.strip())
     return filters or None

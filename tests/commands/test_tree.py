@@ -1,0 +1,90 @@
+"""The tree: every command where docker has it, help, and what is said of commands that are not there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from dockmagic import client
+from dockmagic.commands import tree
+from dockmagic.commands.console import Buffer
+from dockmagic.commands.errors import CommandError
+from dockmagic.commands.session import Session
+
+
+@pytest.fixture
+def session() -> Session:
+    """One that reaches no engine."""
+    return Session(Buffer(), lambda: client.Choice("unix:///nowhere/docker.sock", "test"))
+
+
+@pytest.mark.parametrize("path", sorted(tree.PLACES))
+def test_every_place_has_its_command(path: str) -> None:
+    found = tree.find(path)
+    assert found is not None
+    assert tuple(path.split(".")) in found.usage.paths
+    assert found.usage.short
+    assert not found.usage.short.startswith("Usage")
+
+
+@pytest.mark.parametrize("path", sorted(tree.PLACES))
+def test_every_command_has_help(path: str, session: Session) -> None:
+    view = tree.execute(session, [*path.split("."), "--help"])
+    assert str(view).startswith("Usage:  docker ")
+
+
+def test_help_of_all_and_of_a_noun(session: Session) -> None:
+    whole = str(tree.execute(session, ["--help"]))
+    assert "  run         Create and run a new container from an image" in whole
+    assert "  network     Manage networks" in whole
+    noun = str(tree.execute(session, ["volume"]))
+    assert noun.startswith("Usage:  docker volume COMMAND\n\nManage volumes")
+    assert str(tree.execute(session, ["help", "run"])).startswith("Usage:  docker run")
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "code"),
+    [
+        (["frobnicate"], "docker: unknown command: docker frobnicate", 1),
+        (["rn"], "Did you mean: run", 1),
+        (["container", "lss"], "docker: unknown command: docker container lss", 1),
+        (["swarm", "init"], "needs a swarm", 1),
+        (["compose", "up"], "dockmagic has no compose", 1),
+        (["run"], "docker: 'docker run' requires at least 1 argument", 1),
+        (["rename", "a"], "docker: 'docker rename' requires 2 arguments", 1),
+        (["version", "x"], "docker: 'docker version' accepts no arguments", 1),
+        (["images", "--foo"], "unknown flag: --foo", 125),
+        (["run", "-p", "abc", "alpine"], "docker: invalid containerPort: abc", 125),
+        (["run", "--gpus", "all", "alpine"], "flag --gpus is not supported", 125),
+        (["run", "--rm", "--restart", "always", "alpine"], "cannot specify both --restart and --rm", 125),
+        (["-x"], "unknown shorthand flag: 'x' in -x", 125),
+        (["tag", "a", "Bad:x"], "repository name (library/Bad) must be lowercase", 1),
+        (["pull", "-a", "alpine:3"], "tag can't be used with --all-tags/-a", 1),
+        (["ps"], "Cannot connect to the Docker daemon at unix:///nowhere/docker.sock", 1),
+        (["inspect", "-f", "{{foo", "x"], 'template parsing error: template: :1: function "foo" not defined', 64),
+        (["ps", "-f", "status"], "bad format of filter (expected name=value)", 125),
+    ],
+)
+def test_bad_input_is_one_clear_message(words: list[str], said: str, code: int, session: Session) -> None:
+    with pytest.raises(CommandError) as failure:
+        tree.execute(session, words)
+    assert said in str(failure.value)
+    assert failure.value.exit_code == code
+
+
+def test_help_after_the_image_is_the_containers_own(session: Session) -> None:
+    with pytest.raises(CommandError, match="Cannot connect"):
+        tree.execute(session, ["run", "alpine", "ls", "--help"])
+
+
+def test_the_program_starts_without_what_a_command_does_not_need() -> None:
+    """``--help`` of one command loads no docker-py."""
+    code = (
+        "import sys, json; from dockmagic.commands.program import main; main(['run', '--help']);"
+        "print(json.dumps([m for m in ('docker', 'requests', 'jinja2', 'IPython') if m in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.splitlines()[-1]) == []
