@@ -120,6 +120,8 @@ class _Build:
         settings, builder = self._settings, self._builder
         context = self._context = self._load_context()
         text, filename = self._dockerfile(context)
+        if self._request.on_dockerfile is not None:
+            self._request.on_dockerfile(text)
         contexts = NamedContexts(settings.contexts, self._remotes, self._folder)
         resolver = BaseImages(builder._store, builder._registry, self._request, self._reporter)
         resolver.check_syntax(text)

@@ -47,6 +47,8 @@ class BuildRequest:
     """BuildKit's frontend attributes that have no field of their own."""
     auth: Mapping[str, Any] = field(default_factory=dict)
     """X-Registry-Config: registry host to credentials"""
+    on_dockerfile: Callable[[str], None] | None = None
+    """Called with the Dockerfile's text as soon as it is read."""
 
 
 @dataclass
