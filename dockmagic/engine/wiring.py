@@ -93,7 +93,9 @@ class Engine:
         listing = Listing(containers, images.ancestry, sizes.of)
         registry = once(lambda: _registry(store))
         transfers = Transfers(store, registry, events)
-        builds = Builds(once(lambda: _builder(store, registry(), runtime, database, root / "builder")), events)
+        builds = Builds(
+            once(lambda: _builder(store, registry(), runtime, database, root / "builder")), images.id_of, events
+        )
         usage = DiskUsage(images, containers, sizes, volumes, maker.volume_users, builds.records)
         system = System(root, capability, containers, store, driver, events.listeners)
 

@@ -11,7 +11,7 @@ from dockmagic.builder.request import BuildError, BuildRequest
 from dockmagic.engine.filters import Filters
 from dockmagic.engine.services.events import Events
 from dockmagic.engine.services.steps import ClassicSteps
-from dockmagic.errors import NotFound
+from dockmagic.errors import InvalidParameter, NotFound
 from dockmagic.trace import StatusResponse, encode
 
 if TYPE_CHECKING:
@@ -21,10 +21,11 @@ Messages = Callable[[Mapping[str, Any]], None]
 
 
 class Builds:
-    """Runs builds; ``builder`` is made when first needed."""
+    """Runs builds; ``builder`` is made when first needed, ``image_of`` gives an image's id by its name ("": none)."""
 
-    def __init__(self, builder: Callable[[], Builder], events: Events) -> None:
+    def __init__(self, builder: Callable[[], Builder], image_of: Callable[[str], str], events: Events) -> None:
         self._builder = builder
+        self._image_of = image_of
         self._events = events
         self._lock = threading.Lock()
         self._running: dict[str, threading.Event] = {}
@@ -63,16 +64,12 @@ class Builds:
 
     def prune(self, filters: Filters, *, all: bool, keep: int) -> tuple[list[str], int]:
         """Empty the build cache: ids of what went, and bytes."""
-        prune = getattr(self._builder(), "prune", None)
-        if prune is None:
-            return [], 0
-        deleted, freed = prune(filters=filters, all=all, keep=keep)
+        deleted, freed = self._builder().prune(filters=filters, all=all, keep=keep)
         return list(deleted), int(freed)
 
     def records(self) -> list[dict[str, Any]]:
         """The cache's records in the API's BuildCache shape."""
-        records = getattr(self._builder(), "records", None)
-        return list(records()) if records else []
+        return self._builder().records()
 
     def _modern(self, request: BuildRequest, messages: Messages, cancelled: threading.Event) -> None:
         def progress(status: StatusResponse) -> None:
@@ -86,19 +83,23 @@ class Builds:
         def ignore(message: Mapping[str, Any]) -> None:
             pass
 
-        steps = ClassicSteps(ignore if quiet else messages)
+        steps = ClassicSteps(ignore if quiet else messages, self._image_of)
+        request.on_dockerfile = steps.dockerfile
         try:
             result = self._builder().build(request, steps, cancelled)
         except BuildError as error:
-            steps.flush()
-            text, code = steps.failure(error)
+            text, code = steps.failed(error)
+            if not steps.begun:
+                raise InvalidParameter(text) from error  # nothing was sent yet: an error's status can be
             messages({"errorDetail": {"code": code, "message": text} if code else {"message": text}, "error": text})
             return
-        steps.flush()
+        steps.finish(result.image_id)
         messages({"aux": {"ID": result.image_id}})
         if quiet:
             messages({"stream": f"{result.image_id}\n"})
             return
+        for warning in result.warnings:
+            messages({"stream": f"[Warning] {warning}\n"})
         messages({"stream": f"Successfully built {result.image_id.removeprefix('sha256:')[:12]}\n"})
         for tag in self._done(request, result.image_id):
             messages({"stream": f"Successfully tagged {tag}\n"})

@@ -10,7 +10,7 @@ from dockmagic.engine.filters import Filters, boolean, check, excluded_by_label,
 from dockmagic.engine.services.containers.initlayer import InitLayers
 from dockmagic.engine.services.containers.registry import ContainerRegistry
 from dockmagic.engine.services.events import Events
-from dockmagic.errors import Conflict, NotFound
+from dockmagic.errors import Conflict, DockmagicError, NotFound
 from dockmagic.images.deletion import InUse
 from dockmagic.images.reference import Reference
 
@@ -103,6 +103,13 @@ class Images:
         }
 
     # --- one image ---
+
+    def id_of(self, name: str) -> str:
+        """The id of the image ``name``, "" when there is none."""
+        try:
+            return self._store.resolve(name)
+        except DockmagicError:
+            return ""
 
     def inspect(self, name: str, version: tuple[int, int]) -> dict[str, Any]:
         """The API's ImageInspect. Raises NotFound."""

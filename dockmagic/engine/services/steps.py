@@ -1,50 +1,99 @@
-"""BuildKit's vertexes retold as the classic builder's lines: ``Step 1/3 : FROM alpine``, `` ---> 0123456789ab``."""
+"""BuildKit's vertexes retold as the classic builder's lines: ``Step 1/3 : FROM alpine``, `` ---> 0123456789ab``.
+
+The classic builder numbers every instruction; BuildKit has vertexes only for those that touch files. So the
+Dockerfile's own list leads, and each vertex is put to its instruction by stage and number.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from dockmagic.builder.request import BuildError
 from dockmagic.trace import StatusResponse, Vertex
 
-_STEP = re.compile(r"\[(?:(?P<stage>\S+) +)?(?P<number>\d+)/(?P<total>\d+)\] (?P<instruction>.*)", re.DOTALL)
+_VERTEX = re.compile(r"\[(?:(?P<stage>\S+) +)?(?P<number>\d+)/\d+\] (?P<text>.*)", re.DOTALL)
 _COMMAND = re.compile(r'process "(?P<command>.*)" did not complete successfully: exit code: (?P<code>\d+)', re.DOTALL)
+_FILES = {"FROM", "RUN", "COPY", "ADD", "WORKDIR"}
+"""The instructions that BuildKit makes vertexes of."""
+_RUNNING = {
+    "RUN",
+    "CMD",
+    "ENTRYPOINT",
+    "ENV",
+    "LABEL",
+    "EXPOSE",
+    "USER",
+    "VOLUME",
+    "STOPSIGNAL",
+    "HEALTHCHECK",
+    "SHELL",
+    "ONBUILD",
+}
+"""Those that the classic builder made a container for."""
+
+
+@dataclass
+class _Step:
+    """One instruction. ``vertex`` is its (stage, number), None when BuildKit has no vertex for it."""
+
+    text: str
+    keyword: str
+    vertex: tuple[str, int] | None
+    output: list[str] = field(default_factory=list)
+    digest: str = ""
+    base: str = ""
+    started: bool = False
+    cached: bool = False
+    completed: bool = False
+    announced: bool = False
 
 
 class ClassicSteps:
     """A builder's Progress that writes the classic stream.
 
-    A step is told when it starts or turns out to be cached; its output follows. Steps that run side by side are told
-    one after the other: what a later one writes waits until the ones before it are complete.
+    Steps are told in the Dockerfile's order; what a later one does meanwhile waits until the ones before are complete.
+    ``image_of`` gives the id of a base image by its name, "" when there is none of that name.
     """
 
-    def __init__(self, messages: Callable[[Mapping[str, Any]], None]) -> None:
+    def __init__(self, messages: Callable[[Mapping[str, Any]], None], image_of: Callable[[str], str]) -> None:
         self._messages = messages
-        self._order: list[str] = []
-        self._steps: dict[str, _Step] = {}
-        self._told: int = 0
+        self._image_of = image_of
+        self._steps: list[_Step] = []
+        self._by_vertex: dict[tuple[str, int], _Step] = {}
+        self._by_digest: dict[str, _Step] = {}
+        self._told = 0
+        self.begun = False
+        """Something has been told."""
+
+    def dockerfile(self, text: str) -> None:
+        """The Dockerfile, as soon as it is read."""
+        self._steps = list(_instructions(text))
+        self._by_vertex = {step.vertex: step for step in self._steps if step.vertex is not None}
 
     def __call__(self, status: StatusResponse) -> None:
         for vertex in status.vertexes:
             self._vertex(vertex)
         for entry in status.logs:
-            step = self._steps.get(entry.vertex)
+            step = self._by_digest.get(entry.vertex)
             if step is not None:
                 step.output.append(entry.msg.decode("utf-8", "replace"))
-        for warning in status.warnings:
-            self._messages({"stream": f" ---> [Warning] {warning.short}\n"})
         self._tell()
 
-    def flush(self) -> None:
-        """The build is over: tell what waits."""
-        for step in self._steps.values():
+    def finish(self, image_id: str) -> None:
+        """The build is done: tell the rest."""
+        for step in self._steps[self._told :]:
             step.completed = True
-        self._tell()
+        self._tell(image_id)
 
-    def failure(self, error: BuildError) -> tuple[str, int]:
-        """The classic builder's words for a failure, and the exit code of a RUN (0: it was none)."""
+    def failed(self, error: BuildError) -> tuple[str, int]:
+        """Tell what was written until then; the classic words for the failure, and the exit code of a RUN (else 0)."""
+        for step in self._steps[self._told :]:
+            if step.started:
+                self._announce(step)
         match = _COMMAND.search(str(error))
         if not match:
             return str(error), 0
@@ -52,41 +101,86 @@ class ClassicSteps:
         return f"The command '{match['command']}' returned a non-zero code: {code}", code
 
     def _vertex(self, vertex: Vertex) -> None:
-        step = self._steps.get(vertex.digest)
+        step = self._by_digest.get(vertex.digest)
         if step is None:
-            match = _STEP.fullmatch(vertex.name)
-            if match is None:
-                return  # internal: loading the context, exporting
-            step = self._steps[vertex.digest] = _Step(match["instruction"])
-            self._order.append(vertex.digest)
+            match = _VERTEX.fullmatch(vertex.name)
+            step = self._by_vertex.get((match["stage"] or "stage-0", int(match["number"]))) if match else None
+            if step is None or match is None:
+                return  # internal, or a trigger's of the base image
+            self._by_digest[vertex.digest] = step
+            step.digest = vertex.digest
+            if step.keyword == "FROM":
+                step.base = match["text"].partition(" ")[2].split("@")[0]
         step.started = step.started or vertex.started is not None or vertex.cached
         step.cached = step.cached or vertex.cached
-        step.completed = step.completed or vertex.completed is not None
+        step.completed = step.completed or (vertex.completed is not None and not vertex.error)
 
-    def _tell(self) -> None:
-        for digest in self._order[self._told :]:
-            step = self._steps[digest]
+    def _tell(self, final: str = "") -> None:
+        for step in self._steps[self._told :]:
+            if step.vertex is None:
+                self._follow(step)
             if not step.started and not step.completed:
                 return
-            if not step.announced:
-                step.announced = True
-                number = self._order.index(digest) + 1
-                self._messages({"stream": f"Step {number}/{max(number, len(self._order))} : {step.instruction}\n"})
-                if step.cached:
-                    self._messages({"stream": " ---> Using cache\n"})
-            for text in step.output:
-                self._messages({"stream": text})
-            step.output.clear()
-            if not step.completed:
+            self._announce(step)
+            last = self._told == len(self._steps) - 1
+            if not step.completed or (last and not final):
                 return
-            self._messages({"stream": f" ---> {digest.removeprefix('sha256:')[:12]}\n"})
+            if step.keyword in _RUNNING and not step.cached:
+                self._say(f"Removing intermediate container {_made_up(step, 'container')}\n")
+            self._say(f" ---> {_short(final) if last else self._id(step)}\n")
             self._told += 1
 
+    def _follow(self, step: _Step) -> None:
+        """An instruction without a vertex is complete with the one before it, and as cached as that."""
+        before = self._steps[self._told - 1] if self._told else None
+        step.completed = True
+        step.cached = bool(before and before.cached and before.keyword != "FROM")
 
-class _Step:
-    """One instruction's state."""
+    def _announce(self, step: _Step) -> None:
+        if not step.announced:
+            step.announced = True
+            self._say(f"Step {self._steps.index(step) + 1}/{len(self._steps)} : {step.text}\n")
+            if step.cached and step.keyword != "FROM":
+                self._say(" ---> Using cache\n")
+            elif step.keyword in _RUNNING:
+                self._say(f" ---> Running in {_made_up(step, 'container')}\n")
+        for text in step.output:
+            self._say(text)
+        step.output.clear()
 
-    def __init__(self, instruction: str) -> None:
-        self.instruction = instruction
-        self.output: list[str] = []
-        self.started = self.cached = self.completed = self.announced = False
+    def _id(self, step: _Step) -> str:
+        found = self._image_of(step.base) if step.base else ""
+        return _short(found) if found else _made_up(step, "image")
+
+    def _say(self, text: str) -> None:
+        self.begun = True
+        self._messages({"stream": text})
+
+
+def _instructions(text: str) -> Iterator[_Step]:
+    from dockmagic import dockerfile as language
+
+    try:
+        stages, arguments = language.instructions(language.parse(text))
+    except language.DockerfileError:
+        return  # the builder is about to say so
+    for one in arguments:
+        yield _Step(one.code, "ARG", None)
+    for stage in stages:
+        name = stage.name or f"stage-{stage.index}"
+        yield _Step(stage.origin.code, "FROM", (name, 1))
+        number = 1
+        for command in stage.commands:
+            keyword = command.keyword.upper()
+            if keyword in _FILES:
+                number += 1
+            yield _Step(command.code, keyword, (name, number) if keyword in _FILES else None)
+
+
+def _made_up(step: _Step, what: str) -> str:
+    """A stable stand-in for an id that BuildKit's way of building has not."""
+    return hashlib.sha256(f"{what} {step.digest} {step.text}".encode()).hexdigest()[:12]
+
+
+def _short(id: str) -> str:
+    return id.removeprefix("sha256:")[:12]

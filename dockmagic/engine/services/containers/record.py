@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +76,7 @@ class Record:
     """Whether the engine writes /etc/hosts and its like (no mount of the user's is there)."""
 
     def encode(self) -> str:
-        return json.dumps(asdict(self), separators=(",", ":"))
+        return json.dumps({**vars(self), "mounts": [vars(mount) for mount in self.mounts]}, separators=(",", ":"))
 
     @classmethod
     def decode(cls, text: str) -> Record:
