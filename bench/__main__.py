@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-MODULES = ("engines",)
+MODULES = ("engines", "tracer")
 
 
 def main() -> None:

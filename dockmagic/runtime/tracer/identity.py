@@ -30,6 +30,10 @@ class Credentials(NamedTuple):
     users: Ids
     groups: Ids
     supplementary: tuple[int, ...] = ()
+    keeps: bool = False
+    """PR_SET_KEEPCAPS: becoming an ordinary user will not take root's powers away."""
+    kept: bool = False
+    """It became an ordinary user and kept them (setpriv does, for the moment until it has set its groups)."""
 
     @classmethod
     def of(cls, uid: int, gid: int, supplementary: tuple[int, ...] = ()) -> Credentials:
@@ -37,7 +41,11 @@ class Credentials(NamedTuple):
 
     @property
     def privileged(self) -> bool:
-        return self.users.effective == 0
+        return self.users.effective == 0 or self.kept
+
+    def with_users(self, users: Ids) -> Credentials:
+        """After a change of user ids."""
+        return self._replace(users=users, kept=self.privileged and self.keeps and users.effective != 0)
 
     @property
     def plain_root(self) -> bool:

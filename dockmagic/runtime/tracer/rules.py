@@ -28,6 +28,7 @@ _MISSING = (
 
 _NEW_NAMESPACES = 0x7E020000  # CLONE_NEW* but for time's bit, which is part of clone's exit signal; linux/sched.h
 _PRCTL_SEEMS_DONE = (4, 24, 28, 47)  # PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_SECUREBITS, PR_CAP_AMBIENT
+_PR_SET_KEEPCAPS = 8
 # FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR (linux/fs.h) change a layer's file through a descriptor open for reading;
 # TIOCSTI (asm-generic/ioctls.h) types into a terminal
 _IOCTL_REFUSED = (0x40086602, 0x401C5820, 0x5412)
@@ -45,7 +46,9 @@ def build(arch: Architecture, traced: Iterable[str], *, copy_on_write: bool) -> 
         builder.add(name, TRACE)
     builder.add("clone", ALLOW, Case(0, _NEW_NAMESPACES, answer(errno.EPERM), bits=True))
     # A process that makes itself undumpable (ssh-agent) closes its /proc/PID to us: it only seems to be done.
-    builder.add("prctl", ALLOW, *(Case(0, option, answer(0)) for option in _PRCTL_SEEMS_DONE))
+    builder.add(
+        "prctl", ALLOW, *(Case(0, option, answer(0)) for option in _PRCTL_SEEMS_DONE), Case(0, _PR_SET_KEEPCAPS, TRACE)
+    )
     builder.add("ioctl", ALLOW, *(Case(1, request, answer(errno.EPERM)) for request in _IOCTL_REFUSED))
     if not copy_on_write:
         builder.add("utimensat", TRACE, Case(1, 0, ALLOW, wide=True))  # futimens: no path

@@ -101,7 +101,7 @@ class Execute:
             groups = groups._replace(effective=seen.gid)
         users = users._replace(saved=users.effective, fs=users.effective)
         groups = groups._replace(saved=groups.effective, fs=groups.effective)
-        return task.credentials._replace(users=users, groups=groups)
+        return task.credentials._replace(users=users, groups=groups, keeps=False, kept=False)
 
     def _runnable(self, task: Task, place: Place, real: os.stat_result, program: Program, called: bytes) -> bytes:
         """The path for the kernel: with the basename the program was called by, which becomes its name in ps."""

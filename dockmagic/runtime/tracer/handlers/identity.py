@@ -13,6 +13,7 @@ from dockmagic.runtime.tracer.task import Task
 _MAX_GROUPS = 65536  # NGROUPS_MAX, linux/limits.h
 # linux/capability.h: the sets of docker's default container (moby's oci/caps/defaults.go) as bits
 _CAPABILITIES = sum(1 << n for n in (0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31))
+_ID_CAPABILITIES = 1 << 6 | 1 << 7  # CAP_SETGID, CAP_SETUID
 _VERSION_3 = 0x20080522
 _VERSIONS = (0x19980330, 0x20071026, _VERSION_3)
 
@@ -47,7 +48,8 @@ class Identity:
             "getgroups": self._getgroups(),
             "setgroups": self._setgroups(),
             "capget": self._capget(),
-            "capset": lambda task: 0,
+            "capset": self._capset,
+            "prctl": self._prctl,
         }
 
     def _get_three(self, kind: str) -> Handler:
@@ -68,7 +70,7 @@ class Identity:
             credentials = task.credentials
             values = [words[register] & KEEP for register in args[:count]]
             new = rule(getattr(credentials, kind), values, credentials.privileged)
-            task.credentials = credentials._replace(**{kind: new})
+            task.credentials = credentials.with_users(new) if kind == "users" else credentials._replace(groups=new)
             return 0
 
         return handler
@@ -80,7 +82,7 @@ class Identity:
             credentials = task.credentials
             ids: Ids = getattr(credentials, kind)
             new = set_fs(ids, words[register] & KEEP, credentials.privileged)
-            task.credentials = credentials._replace(**{kind: new})
+            task.credentials = credentials._replace(users=new) if kind == "users" else credentials._replace(groups=new)
             return ids.fs
 
         return handler
@@ -115,6 +117,19 @@ class Identity:
             return 0
 
         return handler
+
+    def _capset(self, task: Task) -> int | None:
+        """Seems to be done; giving up what was kept counts."""
+        words, args = self._words, self._guest.args
+        data = task.space.read(task.pid, words[args[1]], 4) if words[args[1]] else b""
+        if len(data) == 4 and not struct.unpack("=I", data)[0] & _ID_CAPABILITIES:
+            task.credentials = task.credentials._replace(kept=False)
+        return 0
+
+    def _prctl(self, task: Task) -> int | None:
+        """PR_SET_KEEPCAPS, the only option that stops here."""
+        task.credentials = task.credentials._replace(keeps=bool(self._words[self._guest.args[1]]))
+        return None
 
     def _capget(self) -> Handler:
         words, args = self._words, self._guest.args
