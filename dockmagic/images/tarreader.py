@@ -102,13 +102,18 @@ class TarReader:
 
     def copy(self, fd: int) -> None:
         """Write what is left of the current entry's content to ``fd``."""
+        for chunk in self.chunks():
+            write_all(fd, chunk)
+
+    def chunks(self) -> Iterator[bytes]:
+        """What is left of the current entry's content, piece by piece."""
         read = self._stream.read
         while self._left:
             chunk = read(min(self._left, _CHUNK))
             if not chunk:
                 raise InvalidTar("unexpected EOF")
             self._left -= len(chunk)
-            write_all(fd, chunk)
+            yield chunk
 
     def _skip(self) -> None:
         left = self._left + self._pad

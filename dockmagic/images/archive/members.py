@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
-import tarfile
 import tempfile
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, BinaryIO
@@ -16,6 +15,9 @@ from typing import IO, TYPE_CHECKING, BinaryIO
 from dockmagic.errors import InvalidParameter
 from dockmagic.images.compression import decompressed
 from dockmagic.images.reference import check_digest
+from dockmagic.images.streams import prefixed
+from dockmagic.images.tarformat import HARD_LINK, SYMBOLIC_LINK
+from dockmagic.images.tarreader import TarEntry, TarReader
 
 if TYPE_CHECKING:
     from dockmagic.images.store import Store
@@ -54,15 +56,14 @@ class Members:
 
     def read(self, stream: BinaryIO) -> None:
         """Read the whole archive, however it is packed. Raises InvalidParameter for what is no tar."""
-        try:
-            with tarfile.open(fileobj=decompressed(stream), mode="r|", bufsize=256 << 10) as tar:
-                for count, member in enumerate(tar):
-                    if count > _MEMBERS_LIMIT:
-                        raise InvalidParameter("invalid archive: too many files for an archive of images")
-                    self._member(tar, member)
-                    tar.members = []  # type: ignore[attr-defined]  # tarfile would remember every header
-        except (tarfile.TarError, EOFError) as error:
-            raise InvalidParameter(f"invalid archive: {error}") from error
+        with decompressed(prefixed(b"", stream)) as plain:  # so that ``stream`` itself stays open
+            reader = TarReader(plain)
+            for count, entry in enumerate(reader):
+                if count > _MEMBERS_LIMIT:
+                    raise InvalidParameter("invalid archive: too many files for an archive of images")
+                self._member(reader, entry)
+            while plain.read(SMALL):  # what follows the end mark, too: who sends it must not find the door shut
+                pass
 
     def has(self, path: str) -> bool:
         return self._resolve(path) is not None
@@ -88,19 +89,16 @@ class Members:
             del self._small[found]
         return self._blobs[found]
 
-    def _member(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
-        path = _normal(member.name)
-        if member.issym():
-            self._links[path] = posixpath.join(posixpath.dirname(path), member.linkname)
-        elif member.islnk():
-            self._links[path] = member.linkname
-        elif member.isreg():
-            source = tar.extractfile(member)
-            assert source is not None  # it is a regular file
-            if member.size <= SMALL:
-                self._add_small(path, source.read())
-            else:
-                self._add_blob(path, source)
+    def _member(self, reader: TarReader, entry: TarEntry) -> None:
+        path = _normal(os.fsdecode(entry.name))
+        if entry.kind == SYMBOLIC_LINK:
+            self._links[path] = posixpath.join(posixpath.dirname(path), os.fsdecode(entry.link))
+        elif entry.kind == HARD_LINK:
+            self._links[path] = os.fsdecode(entry.link)
+        elif entry.is_file and entry.size <= SMALL:
+            self._add_small(path, reader.read())
+        elif entry.is_file:
+            self._add_blob(path, reader)
 
     def _add_small(self, path: str, data: bytes) -> None:
         if path.startswith(_BLOBS) and _digest(data) != _named(path):
@@ -110,7 +108,7 @@ class Members:
         self._small[path] = (at, len(data))
         self._blobs.pop(path, None)  # of two members with one name the last counts, as in every tar
 
-    def _add_blob(self, path: str, source: IO[bytes]) -> None:
+    def _add_blob(self, path: str, reader: TarReader) -> None:
         named = _named(path)
         self._small.pop(path, None)
         with self._content.ingest(named or None) as ingest:
@@ -119,7 +117,7 @@ class Members:
                 return
             ingest.restart()
             seen = hashlib.sha256()
-            while chunk := source.read(SMALL):
+            for chunk in reader.chunks():
                 ingest.write(chunk)
                 if not named:
                     seen.update(chunk)
