@@ -26,6 +26,8 @@ from dockmagic.runtime.users import resolve_user
 HOSTNAME = "buildkitsandbox"
 _POLL = 0.25
 _SIGKILL = 9
+_NEEDED = ("dev", "proc", "sys")
+"""What every container mounts something on; in an image without them they stay, as with runc."""
 _HOSTS = """\
 127.0.0.1	localhost {name}
 ::1	localhost ip6-localhost ip6-loopback
@@ -79,6 +81,8 @@ class Sandbox:
         folder = self._folder / f"run-{id[:12]}"
         folder.mkdir(mode=0o700)
         try:
+            for name in _NEEDED:
+                (snapshot.path / name).mkdir(exist_ok=True)
             spec = self._spec(id, step, snapshot, prepared, folder)
             stubs = Stubs(str(snapshot.path), [mount.target for mount in spec.mounts])
             process = self._runtime.prepare(spec, folder)
