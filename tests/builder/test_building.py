@@ -145,10 +145,10 @@ def test_a_secret_is_neither_in_the_image_nor_in_the_key(workshop: Workshop) -> 
 
 
 def test_binds_see_the_context_without_what_is_ignored(workshop: Workshop) -> None:
-    text = (
-        SMALL
-        + "RUN --mount=target=/src ls -a /src > /list\nRUN --mount=target=/src,rw echo x > /src/new && cat /src/a > /a\n"
-    )
+    text = f"""{SMALL}
+RUN --mount=target=/src ls -a /src > /list
+RUN --mount=target=/src,rw echo x > /src/new && cat /src/a > /a
+"""
     built = workshop.build(text, {"a": "1", "b": "2", ".dockerignore": "b\n"})
     assert built.files()["list"]["size"] == len(".\n..\n.dockerignore\nDockerfile\na\n")
     assert "src/" not in built.files()
