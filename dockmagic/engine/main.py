@@ -22,6 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(sys.argv[1:] if arguments is None else arguments)
     root = Path(options.root).expanduser().absolute()
     path = options.host.removeprefix("unix://")
+    if options.stop:
+        from dockmagic.engine.stopping import stop
+
+        return stop(path)
     try:
         root.mkdir(parents=True, exist_ok=True, mode=0o711)
         _log_to_file(root / "engine.log")
@@ -51,6 +55,7 @@ class _Options:
     root = ""
     idle = 0.0
     runtime: str | None = None
+    stop = False
 
 
 def _parse(arguments: Sequence[str]) -> _Options:
@@ -64,6 +69,7 @@ def _parse(arguments: Sequence[str]) -> _Options:
     idle = "end when nothing was asked and nothing ran for so long (default 0: never)"
     parser.add_argument("--idle", type=float, default=0.0, metavar="SECONDS", help=idle)
     parser.add_argument("--runtime", default=None, help="force a tier: namespaces, rootless or tracer")
+    parser.add_argument("--stop", action="store_true", help="end the engine of this socket, and what runs in it")
     options = parser.parse_args(arguments, _Options())
     options.root = options.root or str(home.data_root())
     options.host = options.host or f"unix://{home.default_socket(Path(options.root))}"

@@ -63,6 +63,11 @@ class Layers:
         )
         return [(row["digest"], row["media_type"], row["size"]) for row in rows]
 
+    def content_size(self, diff_id: str) -> int:
+        """Bytes of a layer's files, or of its smallest blob while it is not unpacked."""
+        rows = self._database.query("SELECT size FROM layer WHERE diff_id = ? AND size IS NOT NULL", (diff_id,))
+        return rows[0]["size"] if rows else min((size for _, _, size in self.blobs(diff_id)), default=0)
+
     def compress(self, diff_id: str) -> tuple[str, str, int]:
         """Make a layer's gzip form from its folder, and keep it: (digest, media type, size)."""
         with self.content.ingest() as ingest, self.folders.tar(diff_id) as tar:
@@ -97,6 +102,11 @@ class StoredLayer:
     def size(self) -> int:
         """Bytes of the compressed form. Asking makes it, when a built layer has none yet."""
         return self._blob()[2]
+
+    @property
+    def content_size(self) -> int:
+        """Bytes of its files' content, what docker shows; of the compressed form while it is not unpacked."""
+        return self._layers.content_size(self.diff_id)
 
     def open(self) -> BinaryIO:
         return self._layers.content.open(self._blob()[0])

@@ -16,6 +16,7 @@ from dockmagic.images import deletion
 from dockmagic.images.chain import chain_id
 from dockmagic.images.content import Content
 from dockmagic.images.deletion import InUse
+from dockmagic.images.layers import StoredLayer
 from dockmagic.images.names import Names
 from dockmagic.images.protocols import Layer
 from dockmagic.images.reference import DEFAULT_TAG, Reference, parse_any, parse_normalized
@@ -33,7 +34,7 @@ class StoredImage:
 
     id: str
     config_bytes: bytes = field(repr=False)
-    layers: list[Layer] = field(repr=False)
+    layers: list[StoredLayer] = field(repr=False)
     size: int
     """Bytes of all its files' content, layer by layer; for layers not unpacked yet, of their compressed form."""
     parent: str = ""

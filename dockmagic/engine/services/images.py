@@ -78,7 +78,7 @@ class Images:
         return [
             {
                 **self._summary(image, image.tags),
-                "SharedSize": sum(layer.size for layer in image.layers if uses[layer.diff_id] > 1) if shared else -1,
+                "SharedSize": sum(layer.content_size for layer in image.layers if uses[layer.diff_id] > 1) if shared else -1,
                 "Containers": used_by.get(image.id, 0),
             }
             for image in images
@@ -86,7 +86,7 @@ class Images:
 
     def layers_size(self) -> int:
         """bytes of all layers, each counted once."""
-        sizes = {layer.diff_id: layer.size for image in self._store.list() for layer in image.layers}
+        sizes = {layer.diff_id: layer.content_size for image in self._store.list() for layer in image.layers}
         return sum(sizes.values())
 
     def ancestry(self, name: str) -> set[str]:
@@ -148,8 +148,8 @@ class Images:
         steps = []
         for entry in image.config.get("history") or ():
             layer = None if entry.get("empty_layer") else next(layers, None)
-            steps.append((entry, layer.size if layer else 0))
-        steps += [({}, layer.size) for layer in layers]
+            steps.append((entry, layer.content_size if layer else 0))
+        steps += [({}, layer.content_size) for layer in layers]
         ids = self._step_ids(image, len(steps))
         tags: dict[str, list[str]] = {known.id: list(known.tags) for known in self._store.list()}
         return [

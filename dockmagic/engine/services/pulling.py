@@ -30,7 +30,10 @@ class Transfers:
         from dockmagic.images.standins.fallback import pull_or_make
 
         reference = Reference.parse(name)
-        pull_or_make(self._registry(), self._store, reference, platform or None, auth, progress, all_tags=all_tags)
+        image = pull_or_make(
+            self._registry(), self._store, reference, platform or None, auth, progress, all_tags=all_tags
+        )
+        self._store.chain(image)  # unpacked now, so that the first container does not wait for it
         self._events.publish("image", "pull", reference.familiar, {"name": reference.familiar_name})
 
     def push(self, name: str, tag: str, auth: Auth, progress: Progress) -> None:

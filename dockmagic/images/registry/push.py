@@ -68,7 +68,7 @@ class Push:
         self._progress.send({"progressDetail": {}, "aux": aux})
         return digest
 
-    def _layers(self, layers: list[Layer], sources: dict[str, list[str]]) -> list[Descriptor]:
+    def _layers(self, layers: Sequence[Layer], sources: dict[str, list[str]]) -> list[Descriptor]:
         """Send what is missing; the descriptors from the base up. The first failure ends the others."""
         pool = concurrent.futures.ThreadPoolExecutor(WORKERS, "push")
         try:
@@ -163,7 +163,7 @@ def _layer_type(media_type: str, oci: bool) -> str:
     return OCI_LAYER_ZSTD if compression.of_media_type(media_type) == "zstd" else OCI_LAYER_GZIP
 
 
-def _once(layers: list[Layer]) -> list[Layer]:
+def _once(layers: Sequence[Layer]) -> list[Layer]:
     return list({layer.diff_id: layer for layer in layers}.values())
 
 
