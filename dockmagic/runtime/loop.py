@@ -34,6 +34,15 @@ class Loop:
             self._poll.modify(fd, mask)
             self._masks[fd] = mask
 
+    def watch(self, fd: int, mask: int, handler: Handler) -> None:
+        """Add, change or (for the empty mask) remove: for descriptors whose hang-up must not be told all the time."""
+        if not mask:
+            self.remove(fd)
+        elif fd in self._masks:
+            self.change(fd, mask)
+        else:
+            self.add(fd, mask, handler)
+
     def remove(self, fd: int) -> None:
         """Forget ``fd`` (before it is closed); nothing when it is not known."""
         if self._handlers.pop(fd, None) is not None:

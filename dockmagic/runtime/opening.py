@@ -15,7 +15,7 @@ from dockmagic.runtime.probe import TIERS, probe_tier
 from dockmagic.runtime.process import ShimProcess
 from dockmagic.runtime.protocols import Capability, Process
 from dockmagic.runtime.spec import Exit, Spec
-from dockmagic.runtime.zygote import Setup, Work, shim_of_note, start_zygote
+from dockmagic.runtime.zygote import RelayWork, Setup, Work, shim_of_note, start_zygote
 
 
 class ShimRuntime:
@@ -26,10 +26,14 @@ class ShimRuntime:
         self._zygote = zygote
 
     def prepare(self, spec: Spec, folder: Path) -> ShimProcess:
-        return self._fork(Work(spec, str(folder)))
+        return ShimProcess(spec.id, folder, self._fork(Work(spec, str(folder))))
 
     def prepare_exec(self, spec: Spec, folder: Path, container: Process) -> ShimProcess:
-        return self._fork(Work(spec, str(folder), container.pid or -1))
+        return ShimProcess(spec.id, folder, self._fork(Work(spec, str(folder), container.pid or -1)))
+
+    def prepare_relay(self, folder: Path, network: str = "") -> socket.socket:
+        """A relay's control connection; see networks/relay.py. ``network``: the namespace's file it is to enter."""
+        return self._fork(RelayWork(str(folder), network))
 
     def find(self, folder: Path) -> ShimProcess | Exit | None:
         return process.find(folder)
@@ -38,7 +42,7 @@ class ShimRuntime:
         """End the zygote; what runs, runs on."""
         self._zygote.close()
 
-    def _fork(self, work: Work) -> ShimProcess:
+    def _fork(self, work: Work | RelayWork) -> socket.socket:
         ours, theirs = messages.pair()
         fd = os.memfd_create("dockmagic-spec")
         try:
@@ -51,7 +55,7 @@ class ShimRuntime:
         finally:
             os.close(fd)
             theirs.close()
-        return ShimProcess(work.spec.id, Path(work.folder), ours)
+        return ours
 
 
 def open_runtime(folder: Path, tier: str | None = None) -> ShimRuntime:

@@ -56,6 +56,14 @@ class Work:
     target: int = 0
 
 
+@dataclass(frozen=True)
+class RelayWork:
+    """A relay instead of a shim (networks/relay.py): its folder, and a network namespace's file to enter ("": none)."""
+
+    folder: str
+    network: str = ""
+
+
 def start_zygote(setup: Setup) -> socket.socket:
     """Start the zygote; the engine's end of its socket. It boots while the engine goes on."""
     import dockmagic
@@ -183,9 +191,15 @@ class _Zygote:
             if received is not None:
                 control, work_fd = received[1]
                 with open(work_fd, "rb") as file:
-                    work: Work = pickle.load(file)
+                    work: Work | RelayWork = pickle.load(file)
                 folder = work.folder
-                Shim(self._tier, work.spec, folder, socket.socket(fileno=control), work.target).run()
+                channel = socket.socket(fileno=control)
+                if isinstance(work, RelayWork):
+                    from dockmagic.runtime.networks.relay import Relay
+
+                    Relay(folder, work.network, channel).run()
+                else:
+                    Shim(self._tier, work.spec, folder, channel, work.target).run()
         except BaseException:  # whatever it is, it must be told, and this process must end here
             _leave_trace(folder)
         finally:

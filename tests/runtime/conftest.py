@@ -42,12 +42,14 @@ class Handle:
 class Machine:
     """A driver process of some user's, with a folder of its own that holds a busybox ``rootfs``."""
 
-    def __init__(self, kind: str, user: str | None, tier: str | None = None, folder: Path | None = None) -> None:
+    def __init__(
+        self, kind: str, user: str | None, tier: str | None = None, folder: Path | None = None, network: str = ""
+    ) -> None:
         self.kind = kind
         self.user = user
         self.folder = folder or _make_folder(user)
         self._own_folder = folder is None
-        command = [_interpreter(user), "-m", "tests.runtime.driver", str(self.folder), tier or ""]
+        command = [_interpreter(user), "-m", "tests.runtime.driver", str(self.folder), tier or "", network]
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"}
         if user:
             account = pwd.getpwnam(user)
@@ -167,6 +169,12 @@ def machine(request: pytest.FixtureRequest, machines: dict[str, Machine]) -> Mac
                 pytest.skip("newuidmap is not installed")
             machines[kind] = Machine(kind, users[kind], "rootless")
     return machines[kind]
+
+
+@pytest.fixture(scope="session")
+def root_only() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("the privileged tier needs root")
 
 
 @pytest.fixture

@@ -65,7 +65,13 @@ class Stream:
 class Driver:
     """What a test can ask for."""
 
-    def __init__(self, folder: str, tier: str | None) -> None:
+    def __init__(self, folder: str, tier: str | None, own_network: bool) -> None:
+        if own_network:  # what is done to networks must not touch the machine's
+            from dockmagic.runtime import libc
+            from dockmagic.runtime.namespaces.network import raise_loopback
+
+            libc.unshare(libc.CLONE_NEWNET)
+            raise_loopback()
         self.folder = Path(folder)
         self._runtime = open_runtime(self.folder / "runtime", tier)
         self._count = 0
@@ -121,6 +127,10 @@ class Driver:
     def pid_of(self, process: Any) -> int:
         return int(process.pid)
 
+    @property
+    def runtime(self) -> Any:
+        return self._runtime
+
     def close(self) -> None:
         self._runtime.close()
 
@@ -134,7 +144,7 @@ def main() -> None:
     objects: dict[int, Any] = {}
     plain = (int, float, str, bytes, bool, tuple, list, dict, type(None), Exit)
     try:
-        objects[0] = Driver(sys.argv[1], sys.argv[2] or None)
+        objects[0] = Driver(sys.argv[1], sys.argv[2] or None, sys.argv[3] == "own")
         answer: tuple[bool, Any] = (True, None)
     except Exception as error:  # told to the test, whatever it is
         answer = (False, error)
@@ -164,6 +174,7 @@ class Ref:
 
 
 if __name__ == "__main__":
-    from tests.runtime import driver
+    import importlib
 
-    driver.main()
+    # As the module that tests know, so that what is pickled has the same name on both sides
+    importlib.import_module("tests.runtime.driver").main()

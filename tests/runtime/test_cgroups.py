@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+from pathlib import Path
 
 import pytest
 
@@ -48,7 +49,7 @@ def test_an_exec_is_in_the_same_groups(limited: Machine) -> None:
     container.wait(5)
     container.close()
     assert (code, pid > 0) == (0, True)
-    own = "\n".join(open("/proc/self/cgroup").read().splitlines())
+    own = Path("/proc/self/cgroup").read_text()
     assert out.decode() != own
 
 

@@ -70,7 +70,7 @@ def test_mounting_and_new_namespaces_are_refused(machine: Machine) -> None:
     script = (
         "mount -t tmpfs x /tmp; unshare -m true; unshare -U true; hostname x; mknod /tmp/d b 8 0 && cat /tmp/d; true"
     )
-    code, out, err = machine.run("sh", "-c", script)
+    code, _out, err = machine.run("sh", "-c", script)
     assert code == 0
     assert err.count(b"ermission denied") + err.count(b"not permitted") + err.count(b"can't open") >= 4
     _sh(machine, "rm -f /tmp/d")
@@ -186,10 +186,7 @@ def test_host_pids(machine: Machine) -> None:
 
 def test_one_id_stands_for_all(machine: Machine) -> None:
     """Packages change owners, set capabilities and make devices: it must not fail where only one id is mapped."""
-    if machine.kind == "namespaces":
-        expected = "5"
-    else:
-        expected = "0" if machine.kind == "single" else "5"
+    expected = "5" if machine.kind == "namespaces" else "0" if machine.kind == "single" else "5"
     out = _sh(machine, "touch /tmp/owned && chown 5:6 /tmp/owned && stat -c %u /tmp/owned; rm /tmp/owned")
     assert out.strip() == expected
 
