@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -72,11 +73,9 @@ def test_quickstart_says_the_same_on_both_engines(
     told = {}
     for name, url in (("embedded", embedded), ("dockerd", dockerd)):
         with_it = docker.DockerClient(base_url=url)
-        for image in ("greeting",):
-            try:
-                with_it.images.remove(image, force=True)
-            except docker.errors.ImageNotFound:
-                pass
+        with contextlib.suppress(docker.errors.ImageNotFound):
+            with_it.images.remove("greeting", force=True)
+        with_it.api.prune_builds(all=True)
         with_it.close()
         monkeypatch.setenv("DOCKMAGIC_HOST", url)
         (tmp_path / name).mkdir()

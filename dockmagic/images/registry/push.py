@@ -6,6 +6,7 @@ import concurrent.futures
 import hashlib
 import io
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dockmagic.images import compression
