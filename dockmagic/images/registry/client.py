@@ -14,6 +14,7 @@ from dockmagic.images.reference import DEFAULT_DOMAIN, Reference
 from dockmagic.images.registry.auth import Credentials
 from dockmagic.images.registry.endpoints import HUB, Endpoint, Endpoints
 from dockmagic.images.registry.failures import (
+    MIRROR_HELP,
     OFFLINE_HELP,
     BrokenTransfer,
     RegistryError,
@@ -147,7 +148,8 @@ class Registry:
                 failures.append(_of_mirror(endpoint, error))
         # the last word was: not in reach
         lines = [str(failure) for failure in reversed(failures)]
-        raise RegistryUnreachable("\n".join([*lines, OFFLINE_HELP])) from None
+        lines.append(f"{OFFLINE_HELP} {MIRROR_HELP}" if reference.domain == HUB else OFFLINE_HELP)
+        raise RegistryUnreachable("\n".join(lines)) from None
 
     def _transport(
         self, endpoint: Endpoint, repository: str, auth: Auth, actions: str, *, offline_token: bool = False

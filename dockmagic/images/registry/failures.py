@@ -9,19 +9,18 @@ import errno
 import json
 import os
 import socket
-import ssl
 from collections.abc import Iterator
-from http.client import responses
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
 from dockmagic.errors import DockmagicError, Forbidden, NotFound, TooManyRequests, Unauthorized, Unavailable
 
 OFFLINE_HELP = (
-    "No registry is in reach. Without one, the images hello-world and dockmagic/host can be made on the spot, and an "
-    'archive made by "docker save" can be loaded with "docker load". DOCKMAGIC_REGISTRY_MIRRORS can name a mirror '
-    "that is in reach."
+    "What works without it: the images hello-world and dockmagic/host, which are made on the spot, and docker load of an "
+    "archive that docker save made elsewhere."
 )
+MIRROR_HELP = "DOCKMAGIC_REGISTRY_MIRRORS can name a mirror of docker.io that is in reach."
 _LIMIT_HELP = (
     'The limit counts pulls without a login by network address, so others may have used it up: log in with "docker '
     'login", or name a mirror in DOCKMAGIC_REGISTRY_MIRRORS.'
@@ -70,8 +69,7 @@ def from_answer(status: int, body: bytes, challenge: tuple[str, str] | None = No
         if status == 404:
             code = {"manifests": "MANIFEST_UNKNOWN", "blobs": "BLOB_UNKNOWN"}.get(kind, "NAME_UNKNOWN")
         if not code:
-            reason = responses.get(status, "")
-            return RegistryError(f"received unexpected HTTP status: {status} {reason}".rstrip(), "UNKNOWN", status)
+            return RegistryError(f"received unexpected HTTP status: {_status_line(status)}", "UNKNOWN", status)
         told = [(code, _WORDS.get(code, code.lower()))]
     code = told[0][0]
     messages = [f"{_LABELS.get(code, code.lower().replace('_', ' '))}: {message}" for code, message in told[:1]]
@@ -89,6 +87,13 @@ _WORDS = {
     "BLOB_UNKNOWN": "blob unknown to registry",
     "NAME_UNKNOWN": "repository name not known to registry",
 }
+
+
+def _status_line(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
 
 
 def _told(body: bytes) -> Iterator[tuple[str, str]]:
@@ -136,6 +141,8 @@ def general(error: RegistryError) -> DockmagicError:
 
 def from_network(method: str, url: str, error: BaseException) -> RegistryUnreachable | BrokenTransfer:
     """The error for an exception of requests or a socket, in the words of Go's net package."""
+    import ssl  # slow to import, and no error of it comes before requests has imported it
+
     where = urlsplit(url)
     begin = f'{method.capitalize()} "{shown(url)}": '
     address = f"{where.hostname}:{where.port or (443 if where.scheme == 'https' else 80)}"

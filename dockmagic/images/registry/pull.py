@@ -47,7 +47,7 @@ class Pull:
         if here is not None and (known is not None or reference.digest):
             digest = known.digest if known else reference.digest
             self._progress.message(asked, f"Pulling from {reference.path}")
-            return self._finish(here, reference, digest, new=False)
+            return self._finish(here, reference, digest)
         # by digest where HEAD told it: nobody can then move the tag between the two requests
         by = known.digest if known else asked
         top = manifests.fetch(self._transport, by, reference.digest or (known.digest if known else ""))
@@ -56,9 +56,9 @@ class Pull:
         config = self._config(manifest.config)
         diff_ids = _diff_ids(config, manifest.layers)
         with transfer(self._store) as keeping:
-            layers, new = self._layers(manifest.layers, diff_ids, keeping)
+            layers = self._layers(manifest.layers, diff_ids, keeping)
             image = self._store.add(config, layers)
-        return self._finish(image, reference, top.digest, new=new)
+        return self._finish(image, reference, top.digest)
 
     def _present(self, reference: Reference, digest: str) -> StoredImage | None:
         if not digest:
@@ -68,7 +68,10 @@ class Pull:
         except NotFound:
             return None
 
-    def _finish(self, image: StoredImage, reference: Reference, digest: str, *, new: bool) -> StoredImage:
+    def _finish(self, image: StoredImage, reference: Reference, digest: str) -> StoredImage:
+        """Name the image. News is, as for dockerd, what the name did not stand for before."""
+        bare = "" if reference.tag else reference.digest
+        new = Reference(reference.domain, reference.path, reference.tag, bare) not in self._store.names.of(image.id)
         if reference.tag:
             self._store.tag(image.id, Reference(reference.domain, reference.path, reference.tag))
         self._store.add_digest(image.id, reference.with_digest(digest))
@@ -86,10 +89,8 @@ class Pull:
             raise DockmagicError(f"image config verification failed for digest {descriptor.digest}")
         return data
 
-    def _layers(
-        self, descriptors: list[Descriptor], diff_ids: list[str], keeping: Transfer
-    ) -> tuple[list[Layer], bool]:
-        """The image's layers, downloaded and unpacked where they are not here yet, and whether any was not."""
+    def _layers(self, descriptors: list[Descriptor], diff_ids: list[str], keeping: Transfer) -> list[Layer]:
+        """The image's layers, downloaded and unpacked where they are not here yet."""
         snapshots = self._store.snapshots
         chain, done = "", 0
         layers: list[Layer] = [
@@ -115,7 +116,7 @@ class Pull:
                 shown = _short(descriptor.digest)
                 chain = keeping.unpack(chain, _Watched(layer, self._progress, shown))
                 self._progress.step(shown, "Pull complete")
-        return layers, done < len(layers)
+        return layers
 
     @contextlib.contextmanager
     def _downloading(self, descriptors: list[Descriptor]) -> Iterator[list[concurrent.futures.Future[None]]]:
