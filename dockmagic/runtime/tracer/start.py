@@ -7,6 +7,7 @@ import fcntl
 import os
 import signal
 import socket
+import struct
 import termios
 from typing import NoReturn
 
@@ -23,6 +24,8 @@ def become_guest(spec: Spec, stdio: tuple[int, int, int], shim: socket.socket, g
         os.setsid()
         if spec.terminal:
             fcntl.ioctl(stdio[0], termios.TIOCSCTTY, 0)
+            if any(spec.console_size):
+                fcntl.ioctl(stdio[0], termios.TIOCSWINSZ, struct.pack("HHHH", *spec.console_size, 0, 0))
         for number, fd in enumerate(os.dup(fd) for fd in stdio):
             os.dup2(fd, number)
         rlimits.set_limits(spec.limits.rlimits)
