@@ -56,7 +56,7 @@ class ImageRoutes:
             filters["reference"] = [request.text("filter")]
         shown = self._images.matching(filters, all=request.flag("all"), old_style=request.version < (1, 43))
         if request.flag("shared-size"):
-            shared = {image["Id"]: image["SharedSize"] for image in self._images.summaries(shared=True)}
+            shared = {image["Id"]: image["SharedSize"] for image in self._images.summaries()}
             shown = [{**image, "SharedSize": shared.get(image["Id"], 0)} for image in shown]
         return json_response(shown)
 

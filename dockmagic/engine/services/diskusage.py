@@ -50,7 +50,7 @@ class DiskUsage:
             "BuildCache": None,
         }
         if "image" in wanted:
-            answer["Images"] = self._images.summaries(shared=True)
+            answer["Images"] = self._images.summaries()
             answer["LayersSize"] = self._images.layers_size()
         if "container" in wanted:
             answer["Containers"] = [listing.summary(c, self._sizes.of(c)) for c in self._registry.all()]

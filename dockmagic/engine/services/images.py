@@ -65,7 +65,7 @@ class Images:
             shown.append(self._summary(image, tags, old_style=old_style))
         return shown
 
-    def summaries(self, *, shared: bool) -> list[dict[str, Any]]:
+    def summaries(self) -> list[dict[str, Any]]:
         """Every image, with its containers counted and its shared bytes (docker system df)."""
         images = self._store.list()
         uses: dict[str, int] = {}
@@ -78,7 +78,7 @@ class Images:
         return [
             {
                 **self._summary(image, image.tags),
-                "SharedSize": sum(layer.content_size for layer in image.layers if uses[layer.diff_id] > 1) if shared else -1,
+                "SharedSize": sum(layer.content_size for layer in image.layers if uses[layer.diff_id] > 1),
                 "Containers": used_by.get(image.id, 0),
             }
             for image in images

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dockmagic.engine.services.events import Events
-from dockmagic.errors import DockmagicError, InvalidParameter
+from dockmagic.errors import DockmagicError, InvalidParameter, NotFound
 
 if TYPE_CHECKING:
     from dockmagic.images.registry import Registry
@@ -37,10 +37,16 @@ class Transfers:
         self._events.publish("image", "pull", reference.familiar, {"name": reference.familiar_name})
 
     def push(self, name: str, tag: str, auth: Auth, progress: Progress) -> None:
-        """Raises NotFound when there is no such image here."""
+        """Raises DockmagicError, after the first message as dockerd does, when there is no such image here."""
         from dockmagic.images.reference import Reference
 
         reference = Reference.parse(f"{name}:{tag}" if tag else name)
+        try:
+            self._store.resolve(str(reference))
+        except NotFound:
+            progress({"status": f"The push refers to repository [{reference.name}]"})
+            message = f"An image does not exist locally with the tag: {reference.familiar_name}"
+            raise DockmagicError(message) from None
         self._registry().push(reference, auth, progress)
         self._events.publish("image", "push", reference.familiar, {"name": reference.familiar_name})
 

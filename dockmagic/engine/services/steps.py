@@ -15,25 +15,13 @@ from typing import Any
 from dockmagic.builder.request import BuildError
 from dockmagic.trace import StatusResponse, Vertex
 
-_VERTEX = re.compile(r"\[(?:(?P<stage>\S+) +)?(?P<number>\d+)/\d+\] (?P<text>.*)", re.DOTALL)
+_VERTEX = re.compile(r"\[ *(?:(?P<stage>\S+) +)?(?P<number>\d+)/\d+\] (?P<text>.*)", re.DOTALL)
 _COMMAND = re.compile(r'process "(?P<command>.*)" did not complete successfully: exit code: (?P<code>\d+)', re.DOTALL)
 _FILES = {"FROM", "RUN", "COPY", "ADD", "WORKDIR"}
 """The instructions that BuildKit makes vertexes of."""
-_RUNNING = {
-    "RUN",
-    "CMD",
-    "ENTRYPOINT",
-    "ENV",
-    "LABEL",
-    "EXPOSE",
-    "USER",
-    "VOLUME",
-    "STOPSIGNAL",
-    "HEALTHCHECK",
-    "SHELL",
-    "ONBUILD",
-}
-"""Those that the classic builder made a container for."""
+_RUNNING = {"RUN", "CMD", "ENTRYPOINT", "ENV", "LABEL", "EXPOSE", "USER", "VOLUME", "STOPSIGNAL", "HEALTHCHECK"}
+_RUNNING |= {"SHELL", "ONBUILD", "WORKDIR"}
+"""Those that the classic builder makes a container for."""
 
 
 @dataclass
@@ -42,6 +30,8 @@ class _Step:
 
     text: str
     keyword: str
+    stage: str
+    """Empty before the first FROM."""
     vertex: tuple[str, int] | None
     output: list[str] = field(default_factory=list)
     digest: str = ""
@@ -86,7 +76,8 @@ class ClassicSteps:
     def finish(self, image_id: str) -> None:
         """The build is done: tell the rest."""
         for step in self._steps[self._told :]:
-            step.completed = True
+            if step.vertex is not None:
+                step.started = step.completed = True
         self._tell(image_id)
 
     def failed(self, error: BuildError) -> tuple[str, int]:
@@ -117,7 +108,7 @@ class ClassicSteps:
 
     def _tell(self, final: str = "") -> None:
         for step in self._steps[self._told :]:
-            if step.vertex is None:
+            if step.vertex is None and not step.completed:
                 self._follow(step)
             if not step.started and not step.completed:
                 return
@@ -127,12 +118,18 @@ class ClassicSteps:
                 return
             if step.keyword in _RUNNING and not step.cached:
                 self._say(f"Removing intermediate container {_made_up(step, 'container')}\n")
-            self._say(f" ---> {_short(final) if last else self._id(step)}\n")
+            if step.stage:
+                self._say(f" ---> {_short(final) if last else self._id(step)}\n")
             self._told += 1
 
     def _follow(self, step: _Step) -> None:
-        """An instruction without a vertex is complete with the one before it, and as cached as that."""
-        before = self._steps[self._told - 1] if self._told else None
+        """An instruction without a vertex is as cached as the next one that has one, or else the one before."""
+        at = self._steps.index(step)
+        after = next((s for s in self._steps[at:] if s.stage == step.stage and s.vertex), None)
+        if after is not None:
+            step.completed, step.cached = after.started, after.cached
+            return
+        before = next((s for s in reversed(self._steps[:at]) if s.stage == step.stage and s.vertex), None)
         step.completed = True
         step.cached = bool(before and before.cached and before.keyword != "FROM")
 
@@ -165,16 +162,16 @@ def _instructions(text: str) -> Iterator[_Step]:
     except language.DockerfileError:
         return  # the builder is about to say so
     for one in arguments:
-        yield _Step(one.code, "ARG", None)
+        yield _Step(one.code, "ARG", "", None)
     for stage in stages:
         name = stage.name or f"stage-{stage.index}"
-        yield _Step(stage.origin.code, "FROM", (name, 1))
+        yield _Step(stage.origin.code, "FROM", name, (name, 1))
         number = 1
         for command in stage.commands:
             keyword = command.keyword.upper()
             if keyword in _FILES:
                 number += 1
-            yield _Step(command.code, keyword, (name, number) if keyword in _FILES else None)
+            yield _Step(command.code, keyword, name, (name, number) if keyword in _FILES else None)
 
 
 def _made_up(step: _Step, what: str) -> str:
