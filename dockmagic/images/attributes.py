@@ -17,7 +17,6 @@ from dockmagic.ownership import Recorded
 Owners = Literal["real", "recorded"]
 Target: TypeAlias = "str | bytes | int"
 
-_SPECIAL = stat.S_ISUID | stat.S_ISGID
 _HIDDEN = ("user.dockmagic.", "trusted.overlay.", "user.overlay.")
 """Ours and overlayfs's own attributes are how a layer is kept, never part of it."""
 
@@ -64,18 +63,19 @@ def give(
 ) -> None:
     """Make the container see this owner, ``mode`` (whole st_mode) and device of a file made with :func:`disk_mode`.
 
-    ``chmod`` false says that the permission bits on disk are right already (a chown clears only set-id bits).
+    ``chmod`` false says that the permission bits on disk are right already, and there are no set-id bits (which a
+    chown clears).
     """
     is_link = stat.S_ISLNK(mode)
     if owners == "real":
         try:
-            _chown(target, uid, gid)
+            os.chown(target, uid, gid, follow_symlinks=not is_link)
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.EINVAL):
                 raise
             owners = "recorded"  # an id that this user namespace does not map
         else:
-            if not is_link and (chmod or mode & _SPECIAL):
+            if chmod and not is_link:
                 os.chmod(target, mode & 0o7777)
             return
     if is_link:
@@ -118,10 +118,3 @@ def _value(target: Target, name: str) -> bytes:
     if isinstance(target, int):
         return os.getxattr(target, name)
     return os.getxattr(target, name, follow_symlinks=False)
-
-
-def _chown(target: Target, uid: int, gid: int) -> None:
-    if isinstance(target, int):
-        os.fchown(target, uid, gid)
-    else:
-        os.lchown(target, uid, gid)

@@ -6,7 +6,9 @@ Field offsets are those of ustar's ``posix_header`` (tar.h of GNU tar).
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from dockmagic.errors import InvalidParameter
 
@@ -27,6 +29,7 @@ END = bytes(2 * BLOCK)
 _MAX_SMALL = 0o7777777
 _MAX_LARGE = 0o77777777777
 _ZEROS = bytes(BLOCK)
+_NOBODY = bytes(64)  # names of owner and group: numbers alone count
 
 
 class InvalidTar(InvalidParameter):
@@ -64,9 +67,7 @@ def header(
         prefix, short = _split(name)
         if not short:
             records["path"] = name
-            name, prefix = name[:100], b""
-        else:
-            name = short
+        name = short or name[:100]
     if len(link) > 100:
         records["linkpath"] = link
         link = link[:100]
@@ -76,12 +77,9 @@ def header(
     if not 0 <= mtime <= _MAX_LARGE:
         records["mtime"] = b"%d" % mtime
         mtime = 0
-    if uid > _MAX_SMALL:
-        records["uid"] = b"%d" % uid
-        uid = 0
-    if gid > _MAX_SMALL:
-        records["gid"] = b"%d" % gid
-        gid = 0
+    if uid > _MAX_SMALL or gid > _MAX_SMALL:
+        records["uid"], records["gid"] = b"%d" % uid, b"%d" % gid
+        uid = gid = 0
     if xattrs:
         for attribute, value in xattrs.items():
             records[XATTR + attribute] = value
@@ -99,15 +97,18 @@ def _block(
     device: tuple[int, int],
     prefix: bytes,
 ) -> bytes:
-    start = b"%b%07o\0%07o\0%07o\0%011o\0%011o\0" % (name.ljust(100, b"\0"), *ids, size, mtime)
-    end = b"%b%bustar\00000%b%07o\0%07o\0%b" % (
+    block = b"%b%07o\0%07o\0%07o\0%011o\0%011o\0        %b%bustar\00000%b%07o\0%07o\0%b" % (
+        name.ljust(100, b"\0"),
+        *ids,
+        size,
+        mtime,
         kind,
         link.ljust(100, b"\0"),
-        bytes(64),
+        _NOBODY,
         *device,
         prefix.ljust(167, b"\0"),
     )
-    return b"%b%06o\0 %b" % (start, sum(start) + sum(end) + 8 * 0x20, end)  # the sum takes its own field as spaces
+    return b"%b%06o\0 %b" % (block[:148], sum(block), block[156:])  # the sum takes its own field as spaces
 
 
 def _split(name: bytes) -> tuple[bytes, bytes]:
@@ -164,12 +165,31 @@ def pax_records(body: bytes) -> dict[str, bytes]:
     return records
 
 
-def checksum_is_right(block: bytes) -> bool:
-    """Whether a header's checksum fits (some old tars sum signed bytes)."""
-    try:
-        expected = number(block[148:156])
-    except InvalidTar:
-        return False
-    rest = block[:148] + block[156:]
-    unsigned = sum(rest) + 8 * 0x20
-    return expected in (unsigned, unsigned - 256 * sum(byte > 127 for byte in rest))
+class Fields(NamedTuple):
+    """The numbers of a header. ``mtime`` in seconds, ``size`` in bytes."""
+
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    mtime: int
+
+
+_USUAL = re.compile(rb"([0-7]{7})[\0 ]([0-7]{7})[\0 ]([0-7]{7})[\0 ]([0-7]{11})[\0 ]([0-7]{11})[\0 ]([0-7]{6})[\0 ]")
+
+
+def fields(block: bytes) -> Fields:
+    """A header's numbers. Raises InvalidTar when they are malformed or its checksum is not right."""
+    usual = _USUAL.match(block, 100)
+    if usual:  # as nearly every writer fills them; five times as quick as one by one
+        mode, uid, gid, size, mtime, expected = [int(text, 8) for text in usual.groups()]
+    else:
+        mode, uid, gid = number(block[100:108]), number(block[108:116]), number(block[116:124])
+        size, mtime, expected = number(block[124:136]), number(block[136:148]), number(block[148:156])
+    unsigned = sum(block) - sum(block[148:156]) + 8 * 0x20
+    # Some old tars sum signed bytes.
+    if expected != unsigned and expected != unsigned - 256 * sum(byte > 127 for byte in block):
+        raise InvalidTar
+    if size < 0:
+        raise InvalidTar
+    return Fields(mode, uid, gid, size, mtime)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 from dockmagic.images import tarformat
 from dockmagic.images.files import write_all
@@ -27,8 +27,13 @@ class Readable(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class TarEntry:
+_FILES = frozenset((tarformat.REGULAR, tarformat.OLD_REGULAR, tarformat.CONTIGUOUS))
+_META = frozenset((tarformat.GNU_LONG_NAME, tarformat.GNU_LONG_LINK, tarformat.PAX, tarformat.PAX_GLOBAL))
+_WITHOUT_CONTENT = frozenset(b"%d" % digit for digit in range(1, 7))
+_NONE: Mapping[str, bytes] = MappingProxyType({})
+
+
+class TarEntry(NamedTuple):
     """One entry. ``name`` and ``link`` are as written, nothing cleaned. ``mtime`` in nanoseconds."""
 
     name: bytes
@@ -40,11 +45,11 @@ class TarEntry:
     mtime: int
     link: bytes = b""
     device: tuple[int, int] = (0, 0)
-    xattrs: dict[str, bytes] = field(default_factory=dict)
+    xattrs: Mapping[str, bytes] = _NONE
 
     @property
     def is_file(self) -> bool:
-        return self.kind in (tarformat.REGULAR, tarformat.OLD_REGULAR, tarformat.CONTIGUOUS)
+        return self.kind in _FILES
 
 
 class TarReader:
@@ -73,14 +78,10 @@ class TarReader:
                     return
             if len(block) < BLOCK:
                 raise InvalidTar("unexpected EOF")
-            if not tarformat.checksum_is_right(block):
-                raise InvalidTar
+            fields = tarformat.fields(block)
             kind = block[156:157]
-            size = tarformat.number(block[124:136])
-            if size < 0:
-                raise InvalidTar
-            if kind in b"LKxg" and kind != b"\0":
-                body = self._meta(size)
+            if kind in _META:
+                body = self._meta(fields.size)
                 if kind == tarformat.PAX:
                     local.update(tarformat.pax_records(body))
                 elif kind == tarformat.PAX_GLOBAL:
@@ -88,9 +89,9 @@ class TarReader:
                 else:
                     local["path" if kind == tarformat.GNU_LONG_NAME else "linkpath"] = body.partition(b"\0")[0]
                 continue
-            entry = _entry(block, kind, size, {**self._globals, **local} if self._globals or local else {})
+            entry = _entry(block, kind, fields, {**self._globals, **local} if self._globals or local else {})
             local = {}
-            self._left = entry.size if entry.is_file or kind not in b"123456" else 0
+            self._left = 0 if entry.kind in _WITHOUT_CONTENT else entry.size
             self._pad = -self._left % BLOCK
             yield entry
 
@@ -102,6 +103,13 @@ class TarReader:
 
     def copy(self, fd: int) -> None:
         """Write what is left of the current entry's content to ``fd``."""
+        left = self._left
+        if left <= _CHUNK:  # nearly all files: in one piece, and without another look for the padding
+            if left:
+                body = self._exactly(left + self._pad)
+                self._left = self._pad = 0
+                write_all(fd, memoryview(body)[:left])
+            return
         for chunk in self.chunks():
             write_all(fd, chunk)
 
@@ -139,16 +147,14 @@ class TarReader:
         return body
 
 
-def _entry(block: bytes, kind: bytes, size: int, pax: dict[str, bytes]) -> TarEntry:
-    number = tarformat.number
+def _entry(block: bytes, kind: bytes, fields: tarformat.Fields, pax: dict[str, bytes]) -> TarEntry:
     name = block[:100].partition(b"\0")[0]
     if block[345] and block[257:263] == b"ustar\0":
         name = block[345:500].partition(b"\0")[0] + b"/" + name
-    link = block[157:257].partition(b"\0")[0]
-    mode = number(block[100:108]) & 0o7777
-    uid, gid = number(block[108:116]), number(block[116:124])
-    mtime = number(block[136:148]) * 1_000_000_000
-    xattrs: dict[str, bytes] = {}
+    link = block[157:257].partition(b"\0")[0] if block[157] else b""
+    mode, uid, gid, size, seconds = fields
+    mtime = seconds * 1_000_000_000
+    xattrs: Mapping[str, bytes] = _NONE
     if pax:
         if any(key.startswith("GNU.sparse.") for key in pax):
             kind = tarformat.GNU_SPARSE
@@ -165,12 +171,12 @@ def _entry(block: bytes, kind: bytes, size: int, pax: dict[str, bytes]) -> TarEn
         raise InvalidTar
     device = (0, 0)
     if kind in (tarformat.CHARACTER, tarformat.BLOCK_DEVICE):
-        device = (number(block[329:337]), number(block[337:345]))
+        device = (tarformat.number(block[329:337]), tarformat.number(block[337:345]))
         if not (0 <= device[0] <= _MAX_MAJOR and 0 <= device[1] <= _MAX_MINOR):
             raise InvalidTar
     elif kind == tarformat.OLD_REGULAR and name.endswith(b"/"):  # a folder, in tars older than ustar
         kind = tarformat.FOLDER
-    return TarEntry(name, kind, mode, uid, gid, size, mtime, link, device, xattrs)
+    return TarEntry(name, kind, mode & 0o7777, uid, gid, size, mtime, link, device, xattrs)
 
 
 def _decimal(pax: dict[str, bytes], key: str, otherwise: int) -> int:

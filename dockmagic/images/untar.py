@@ -27,6 +27,7 @@ _MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
 _WHITEOUT = os.fsencode(tarformat.WHITEOUT)
 _OPAQUE = os.fsencode(tarformat.OPAQUE)
 _META = _WHITEOUT * 2
+_FILES = frozenset((tarformat.REGULAR, tarformat.OLD_REGULAR, tarformat.CONTIGUOUS))
 _TYPES = {
     tarformat.CHARACTER: stat.S_IFCHR,
     tarformat.BLOCK_DEVICE: stat.S_IFBLK,
@@ -42,7 +43,6 @@ class Unpacked:
 
     size: int = 0
     """bytes of all files' content"""
-    entries: int = 0
     whiteouts: list[str] = field(default_factory=list)
     """names of the layers below that are gone"""
     opaque: list[str] = field(default_factory=list)
@@ -93,7 +93,8 @@ class _Untar:
         self._open: dict[bytes, int] = {b"": self._root}
         self._times: dict[bytes, int] = {}
         self._explicit: set[bytes] = set()
-        self._umask = _umask()
+        self._explicit_mode = _umask() | 0o7000
+        """Bits of a mode that creating a file does not set: masked ones, and those that a chown clears again."""
 
     def close(self) -> None:
         for fd in self._open.values():
@@ -101,11 +102,9 @@ class _Untar:
         self._open = {}
 
     def unpack(self, entry: TarEntry, reader: TarReader) -> None:
-        self.found.entries += 1
         if len(self._open) > _MAX_CACHED:
             self._forget(b"")
-        name = _clean(entry.name)
-        parent, _, base = name.rpartition(b"/")
+        parent, _, base = _clean(entry.name).rpartition(b"/")
         if base == b"..":
             raise InvalidTar(f'path leaves the archive: "{os.fsdecode(entry.name)}"')
         if self._layer and base.startswith(_WHITEOUT):
@@ -117,11 +116,11 @@ class _Untar:
             try:
                 self._make(entry, reader, self._folder(parent), parent, base)
             except (FileNotFoundError, NotADirectoryError, FileExistsError, IsADirectoryError) as error:
-                raise InvalidTar(f'cannot make "{os.fsdecode(name)}": {error.strerror}') from error
+                raise InvalidTar(f'cannot make "{os.fsdecode(entry.name)}": {error.strerror}') from error
             except OSError as error:
                 if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP, errno.EMLINK, errno.EXDEV):
                     raise
-                raise InvalidTar(f'cannot make "{os.fsdecode(name)[:80]}": {error.strerror}') from error
+                raise InvalidTar(f'cannot make "{os.fsdecode(entry.name)[:80]}": {error.strerror}') from error
 
     def finish(self) -> None:
         """Folders get their times when nothing is put into them any more; markers are made consistent."""
@@ -155,7 +154,7 @@ class _Untar:
     def _make(self, entry: TarEntry, reader: TarReader, at: int, parent: bytes, base: bytes) -> None:
         kind = entry.kind
         name = parent + b"/" + base if parent else base
-        if entry.is_file:
+        if entry.kind in _FILES:
             mode = disk_mode(stat.S_IFREG | entry.mode, self._owners)
             try:
                 fd = os.open(base, _NEW_FILE, mode, dir_fd=at)
@@ -165,7 +164,7 @@ class _Untar:
             try:
                 reader.copy(fd)
                 self.found.size += entry.size
-                self._describe(fd, stat.S_IFREG | entry.mode, entry, bool(mode & self._umask))
+                self._describe(fd, stat.S_IFREG | entry.mode, entry, mode & self._explicit_mode != 0)
                 os.utime(fd, ns=(entry.mtime, entry.mtime))
             finally:
                 os.close(fd)
@@ -252,7 +251,7 @@ class _Untar:
 
     def _describe(self, target: int | str, mode: int, entry: TarEntry, chmod: bool) -> None:
         uid, gid = self._owner or (entry.uid, entry.gid)
-        give(target, mode, uid, gid, self._owners, chmod=chmod or bool(mode & 0o7000))
+        give(target, mode, uid, gid, self._owners, chmod=chmod)
         for attribute, value in entry.xattrs.items():
             set_xattr(target, attribute, value)
 
