@@ -38,14 +38,13 @@ def become_guest(spec: Spec, stdio: tuple[int, int, int], shim: socket.socket, g
         libc.seccomp_filter(program)
         # From here on every path is the container's.
         os.chdir("/")
-        os.makedirs(spec.cwd, exist_ok=True)
         os.chdir(spec.cwd)
         path = command.look_up(spec.args[0], dict(item.split("=", 1) for item in spec.env if "=" in item))
         command.execute(path, spec.args, spec.env)
     except StartError as error:
         messages.send(shim, {"error": str(error), "code": error.code})
     except OSError as error:
-        text = f"chdir to cwd ({spec.cwd!r}) set in config.json failed: {command.words(error.errno or errno.EIO)}"
+        text = f'chdir to cwd ("{spec.cwd}") set in config.json failed: {command.words(error.errno or errno.EIO)}'
         messages.send(shim, {"error": text, "code": command.exit_code(text)})
     finally:
         os._exit(1)

@@ -32,8 +32,10 @@ from dockmagic.runtime.tracer.identity import Credentials
 from dockmagic.runtime.tracer.layout import Layout, staging_folder
 from dockmagic.runtime.tracer.limits import PERIOD, MemoryWatch
 from dockmagic.runtime.tracer.loop import Loop
+from dockmagic.runtime.tracer.memory import AddressSpace
 from dockmagic.runtime.tracer.network import Network, address_for, privileged_ports_refused
 from dockmagic.runtime.tracer.start import become_guest
+from dockmagic.runtime.tracer.task import FsState, Task
 
 CONTROL = "control"
 FIRST = "first"
@@ -73,6 +75,7 @@ class Supervisor:
 
     def run(self) -> NoReturn:
         try:
+            self._make_working_directory()
             self._guest.first = self._start(self._spec, (0, 1, 2), self._shim)
             self._note_first()
             self._let_go_of_stdio()
@@ -111,6 +114,19 @@ class Supervisor:
         os.write(go_far, b"g")
         os.close(go_far)
         return pid
+
+    def _make_working_directory(self) -> None:
+        """As runc does: with its parents, root's, whoever the process will be."""
+        nobody = Task(0, 0, FsState(), AddressSpace(), Credentials.of(0, 0))
+        path = b""
+        for name in os.fsencode(self._spec.cwd).split(b"/"):
+            if not name:
+                continue
+            path += b"/" + name
+            try:
+                os.mkdir(self._guest.resolver.find(path, True, nobody).host)
+            except OSError:
+                pass  # it is there, or can't be: the process's chdir will say so
 
     def _note_first(self) -> None:
         with open(os.path.join(self._state, FIRST), "wb") as file:
