@@ -166,11 +166,6 @@ def key_values(given: list[str]) -> dict[str, str]:
 def restart_policy(text: str) -> Body:
     """``on-failure:3``."""
     name, colon, count = (text or "no").partition(":")
-    if name not in {"no", "always", "unless-stopped", "on-failure"}:
-        raise ValueError(
-            f"invalid restart policy: unknown policy '{name}'; use one of 'no', 'always', 'on-failure', or "
-            "'unless-stopped'"
-        )
     if colon and not count.isdigit():
         raise ValueError("invalid restart policy format: maximum retry count must be an integer")
     return {"Name": name, "MaximumRetryCount": int(count or 0)}

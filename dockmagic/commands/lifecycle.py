@@ -16,19 +16,23 @@ from dockmagic.views.view import View
 
 
 def each(session: Session, names: Sequence[str], act: Callable[[str], str | None]) -> View | None:
-    """Do ``act`` for every name, as docker does: print what went well, and fail at the end with what did not."""
+    """Do ``act`` for every name, as docker does: print what went well, and fail at the end with what did not.
+
+    What ``act`` gives is printed instead of the name; "" prints nothing.
+    """
     done: list[str] = []
     errors: list[str] = []
     for name in names:
         try:
-            done.append(act(name) or name)
+            told = act(name)
+            done.append(name if told is None else told)
         except EngineError as error:
             errors.append(str(error))
     if errors:
-        for line in done:
+        for line in filter(None, done):
             session.console.out(f"{line}\n".encode())
         raise CommandError("\n".join(errors))
-    return Text("\n".join(done))
+    return Text("\n".join(filter(None, done)))
 
 
 def confirmed(session: Session, options: Options, warning: str) -> bool:
@@ -130,8 +134,7 @@ def rm(session: Session, options: Options, operands: list[str]) -> View | None:
             raise
         return name
 
-    view = each(session, operands, remove)
-    return Text("\n".join(line for line in str(view).splitlines() if line))
+    return each(session, operands, remove)
 
 
 @command
@@ -182,7 +185,10 @@ def rename(session: Session, options: Options, operands: list[str]) -> View | No
     old, new = (name.strip() for name in operands)
     if not old or not new:
         raise CommandError("Error: Neither old nor new names may be empty")
-    session.engine.post(f"/containers/{old}/rename", name=new)
+    try:
+        session.engine.post(f"/containers/{old}/rename", name=new)
+    except EngineError as error:
+        raise CommandError(f"{error}\nError: failed to rename container named {old}") from None
     return None
 
 

@@ -62,7 +62,10 @@ class Listing:
         return columns_text(cells)
 
     def _each(self, source: str, rows: Sequence[Row]) -> list[str]:
-        template = parse_template(source)
+        try:
+            template = Template(source)
+        except TemplateError as error:
+            raise CommandError(f"failed to parse template: {error}") from None
         try:
             return [template.execute(Typed(self.type_name, row)) for row in rows]
         except TemplateError as error:

@@ -6,10 +6,6 @@ import os
 import re
 from typing import Any
 
-_MODES = re.compile(
-    r"(ro|rw|z|Z|nocopy|consistent|cached|delegated|r?private|r?shared|r?slave)(,(ro|rw|z|Z|nocopy|r?private|r?shared|r?slave))*"
-)
-
 
 def add_volumes(given: list[str], body: dict[str, Any]) -> None:
     """Put ``-v`` values into ``body``: a lone path is an anonymous volume, the others are binds."""
@@ -39,8 +35,6 @@ def split_volume(spec: str) -> list[str]:
         parts[0] = spec[:2] + parts[0]
     if "" in parts:
         raise ValueError(f"invalid spec: {spec}: empty section between colons")
-    if len(parts) > 3 or (len(parts) == 3 and not _MODES.fullmatch(parts[2])):
-        raise ValueError(f"invalid volume specification: '{spec}'")
     return parts
 
 
