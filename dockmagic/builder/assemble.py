@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,11 +35,18 @@ def document(built: Built) -> dict[str, object]:
     return built.plan.config.finish([layer.diff_id for layer in layers], built.result.created, built.epoch)
 
 
-def assemble(store: Store, built: list[Built], request: BuildRequest, reporter: Reporter) -> list[Image]:
-    """Put the images into the store and tag the first. Their order is that of the platforms."""
+def assemble(
+    store: Store,
+    built: list[Built],
+    request: BuildRequest,
+    reporter: Reporter,
+    finish: Callable[[bytes, Built], bytes] = lambda config, built: config,
+) -> list[Image]:
+    """Put the images into the store and tag the first. Their order is that of the platforms; ``finish`` may change the
+    config's bytes."""
     vertex = reporter.vertex("exporting to image", [item.result.vertex for item in built if item.result.vertex])
     with vertex.running():
-        images: list[Image] = [store.add(encode(document(item)), item.result.layers) for item in built]
+        images: list[Image] = [store.add(finish(encode(document(item)), item), item.result.layers) for item in built]
         for tag in request.tags:
             store.tag(images[0].id, tag)
     return images

@@ -10,13 +10,14 @@ import io
 import shutil
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.builder.assemble import Built, assemble
 from dockmagic.builder.bases import BaseImages
 from dockmagic.builder.cache import BuildCache
+from dockmagic.builder.cachetransfer import CacheTransfer, config_with, place_of
 from dockmagic.builder.checks import report_checks
 from dockmagic.builder.context import Context, MaskedTree, ignore_of, read_context, read_file
 from dockmagic.builder.digests import Digester
@@ -107,6 +108,7 @@ class _Build:
         self._context_epoch: int | None = None
         self._context: Context | None = None
         self._tree: Tree | None = None
+        self._warnings: list[str] = []
         self._lock = threading.Lock()
 
     def run(self) -> BuildResult:
@@ -126,61 +128,90 @@ class _Build:
         resolver = BaseImages(builder._store, builder._registry, self._request, self._reporter)
         resolver.check_syntax(text)
         digester = Digester(builder._cache)
-        built: list[Built] = []
-        warnings: list[str] = []
-        for platform in settings.platforms:
-            options = Options(
-                build_args=dict(settings.build_args),
-                labels=dict(settings.labels),
-                target=settings.target,
-                platform=platform,
-                multi_platform=len(settings.platforms) > 1,
-                no_cache=settings.no_cache,
-                no_cache_filter=settings.no_cache_filter,
-            )
-            planner = Planner(text, filename, options, resolver, contexts, self._context_epoch)
-            target = planner.plan()
-            if not built:
-                warnings = report_checks(text, options, self._reporter, self._ignore_rules())
-            tools = Tools(
-                snapshots=builder._store.snapshots,
-                layers=builder._layers,
-                cache=builder._cache,
-                digester=digester,
-                applier=self._applier(),
-                reporter=self._reporter,
-                framer=planner.framer,
-                context=self._build_context,
-                context_identity=self._identity(context),
-                folder=self._folder,
-                stop=self._stop,
-            )
-            solver = Solver(tools)
-            solver.epoch = planner.epoch
-            solver.files = FileSteps(solver, digester, self._remotes, tools.applier, planner.epoch, self._folder)
-            solver.sandbox = Sandbox(builder._runtime, self._folder, settings.surroundings, self._stop)
-            solver.mounts = MountMaker(
-                builder._store.snapshots, builder._caches, tools.applier, solver, self._folder,
-                self._request.secrets, self._request.ssh, settings.cache_namespace,
-            )  # fmt: skip
-            try:
-                result = solver.solve(target)
+        transfer = CacheTransfer(builder._store, builder._registry, builder._cache, self._request, self._reporter)
+        places = [place_of(place, exporting=True) for place in self._request.cache_to]
+        transfer.bring()
+        keys: list[str] = []
+        try:
+            built: list[Built] = []
+            for platform in settings.platforms:
+                options = self._options(platform)
+                planner = Planner(text, filename, options, resolver, contexts, self._context_epoch)
+                target = planner.plan()
+                if not built:
+                    self._warnings = report_checks(text, options, self._reporter, self._ignore_rules())
+                solver = self._solver(planner, digester, transfer.brought)
+                try:
+                    result = solver.solve(target)
+                finally:
+                    solver.close()
+                    keys += solver.keys
                 built.append(Built(target, result, planner.epoch, platform or Platform.host()))
-            finally:
-                solver.close()
-        if self._stop.is_set():
-            raise Cancelled
-        return self._finish(built, warnings)
+            if self._stop.is_set():
+                raise Cancelled
+            answer = self._finish(built, inline=any(place.kind == "inline" for place in places))
+            transfer.take(places, keys, [key for item in built for key in item.result.keys])
+            return answer
+        finally:
+            transfer.forget(keys)
 
-    def _finish(self, built: list[Built], warnings: list[str]) -> BuildResult:
+    def _options(self, platform: Platform | None) -> Options:
+        settings = self._settings
+        return Options(
+            build_args=dict(settings.build_args),
+            labels=dict(settings.labels),
+            target=settings.target,
+            platform=platform,
+            multi_platform=len(settings.platforms) > 1,
+            no_cache=settings.no_cache,
+            no_cache_filter=settings.no_cache_filter,
+        )
+
+    def _solver(self, planner: Planner, digester: Digester, brought: Collection[str]) -> Solver:
+        builder, request, folder = self._builder, self._request, self._folder
+        applier = Applier(real_owners=builder._runtime.capability.id_mapping != "single")
+        assert self._context is not None, "loaded before anything is solved"
+        tools = Tools(
+            snapshots=builder._store.snapshots,
+            layers=builder._layers,
+            cache=builder._cache,
+            digester=digester,
+            applier=applier,
+            reporter=self._reporter,
+            framer=planner.framer,
+            context=self._build_context,
+            context_identity=self._identity(self._context),
+            folder=folder,
+            stop=self._stop,
+            brought=brought,
+        )
+        solver = Solver(tools)
+        solver.epoch = planner.epoch
+        solver.files = FileSteps(solver, digester, self._remotes, applier, planner.epoch, folder)
+        solver.sandbox = Sandbox(builder._runtime, folder, self._settings.surroundings, self._stop)
+        solver.mounts = MountMaker(
+            snapshots=builder._store.snapshots,
+            caches=builder._caches,
+            applier=applier,
+            sources=solver,
+            folder=folder,
+            secrets=request.secrets,
+            agents=request.ssh,
+            namespace=self._settings.cache_namespace,
+        )
+        return solver
+
+    def _finish(self, built: list[Built], *, inline: bool) -> BuildResult:
         request, builder = self._request, self._builder
-        images = assemble(builder._store, built, request, self._reporter)
+        inline = inline or self._settings.build_args.get("BUILDKIT_INLINE_CACHE", "") in {"1", "true"}
+
+        def finish(config: bytes, item: Built) -> bytes:
+            return config_with(config, builder._cache, item.result.keys) if inline else config
+
+        images = assemble(builder._store, built, request, self._reporter, finish)
         export(builder._store, images, built, request, self._reporter)
         platforms = {str(item.platform): image.id for item, image in zip(built, images, strict=True)}
-        return BuildResult(images[0].id, warnings, platforms)
-
-    def _applier(self) -> Applier:
-        return Applier(real_owners=self._builder._runtime.capability.id_mapping != "single")
+        return BuildResult(images[0].id, self._warnings, platforms)
 
     # --- the context ---
 

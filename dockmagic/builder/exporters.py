@@ -18,6 +18,8 @@ from dockmagic.builder.metadata import Applier
 from dockmagic.builder.request import BuildError, BuildRequest
 from dockmagic.builder.tree import FolderTree, Tree, walk
 from dockmagic.builder.vertexes import Reporter
+from dockmagic.images.blobs import BlobLayer
+from dockmagic.images.content import Content
 from dockmagic.images.protocols import Image, Layer
 
 if TYPE_CHECKING:
@@ -196,6 +198,48 @@ class _Blobs:
         if built.platform.variant:
             platform["variant"] = built.platform.variant
         return {"mediaType": _MANIFEST, "digest": digest, "size": size, "platform": platform}
+
+
+class OciLayout:
+    """One image as an OCI layout in a folder."""
+
+    @staticmethod
+    def write(folder: Path, config: bytes, layers: Sequence[Layer]) -> None:
+        """Write it; what the folder holds already stays."""
+        folder.mkdir(parents=True, exist_ok=True)
+        blobs = _Blobs(str(folder), folder=True)
+        described = [blobs.layer(layer) for layer in layers]
+        digest, size = blobs.blob(config)
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": _MANIFEST,
+            "config": {"mediaType": _CONFIG, "digest": digest, "size": size},
+            "layers": described,
+        }
+        digest, size = blobs.blob(_json(manifest))
+        blobs.file("oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
+        index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": []}
+        index["manifests"] = [{"mediaType": _MANIFEST, "digest": digest, "size": size}]
+        blobs.file("index.json", _json(index))
+
+    @staticmethod
+    def read(folder: Path, content: Content) -> tuple[bytes, list[Layer]]:
+        """Its config and layers, their blobs put into ``content``. Raises OSError, ValueError, KeyError, IndexError."""
+
+        def blob(descriptor: dict[str, Any]) -> Path:
+            algorithm, _, value = str(descriptor["digest"]).partition(":")
+            return folder / "blobs" / algorithm / value
+
+        index = json.loads((folder / "index.json").read_bytes())
+        manifest = json.loads(blob(index["manifests"][0]).read_bytes())
+        config = blob(manifest["config"]).read_bytes()
+        diff_ids = json.loads(config)["rootfs"]["diff_ids"] or []
+        layers: list[Layer] = []
+        for descriptor, diff_id in zip(manifest["layers"], diff_ids, strict=True):
+            with blob(descriptor).open("rb") as data:
+                digest, size = content.put(data, descriptor["digest"])
+            layers.append(BlobLayer(content, digest, size, descriptor["mediaType"], diff_id))
+        return config, layers
 
 
 def _json(value: object) -> bytes:

@@ -42,6 +42,9 @@ class BuildRequest:
     named_contexts: dict[str, str | BinaryIO] = field(default_factory=dict)
     """name to ``docker-image://…``, ``https://…``, … or a tar"""
     cache_from: list[str] = field(default_factory=list)
+    """Images, or ``type=registry,ref=…`` and ``type=local,src=…``."""
+    cache_to: list[str] = field(default_factory=list)
+    """``type=registry,ref=…``, ``type=local,dest=…`` (``mode=max``: of all stages), ``type=inline``."""
     outputs: list[dict[str, str]] = field(default_factory=list)
     attributes: dict[str, str] = field(default_factory=dict)
     """BuildKit's frontend attributes that have no field of their own."""

@@ -8,7 +8,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,10 +84,13 @@ class Result:
     tree: Tree | None = None
     vertex: str = ""
     """The digest of the vertex that made it"""
+    keys: list[str] = field(default_factory=list)
+    """Of the records that its own steps are"""
 
-    def plus(self, chain: str, layer: Layer, created: int, vertex: str) -> Result:
+    def plus(self, chain: str, layer: Layer, created: int, vertex: str, key: str) -> Result:
         """With one more layer."""
-        return Result(chain, [*self.layers, layer], [*self.created, rfc3339(created)], None, vertex)
+        keys = [*self.keys, key]
+        return Result(chain, [*self.layers, layer], [*self.created, rfc3339(created)], None, vertex, keys)
 
 
 class Stop(threading.Event):
@@ -116,6 +119,8 @@ class Tools:
     context_identity: str | None
     folder: Path
     stop: Stop
+    brought: Collection[str] = ()
+    """Keys of records that came with an imported cache"""
 
 
 class Solver:
@@ -132,6 +137,8 @@ class Solver:
         self.sandbox: Sandbox | None = None
         self.epoch: int | None = None
         self._used: list[str] = []
+        self.keys: list[str] = []
+        """Of every record that was used or made"""
 
     def solve(self, target: StagePlan) -> Result:
         """The target's result. Raises BuildError, the first one that happened."""
@@ -295,9 +302,13 @@ class Solver:
         chain = record.chain or chain_id(parent.chain, record.diff_id)
         if not tools.snapshots.has(chain):
             chain = tools.snapshots.unpack(parent.chain, layer)
+        if key in tools.brought:
+            own = chain if record.chain else tools.snapshots.unpack("", layer)
+            tools.layers.keep(key, own)
         self._used.append(key)
+        self.keys.append(key)
         vertex.cached()
-        return parent.plus(chain, layer, record.created, vertex.digest)
+        return parent.plus(chain, layer, record.created, vertex.digest, key)
 
     def _perform(self, plan: StagePlan, step: Step, key: str, parent: Result, vertex: VertexHandle) -> Result:
         tools = self._tools
@@ -355,7 +366,8 @@ class Solver:
                 created,
             )
         )
-        return parent.plus(chain, layer, created, vertex.digest)
+        self.keys.append(key)
+        return parent.plus(chain, layer, created, vertex.digest, key)
 
     # --- keys ---
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
+import tarfile
+from pathlib import Path
 
 from tests.builder.cases import context_tar
 from tests.builder.conftest import Workshop
@@ -214,3 +217,53 @@ def test_deleting_an_image_leaves_the_cache_and_pruning_empties_it(workshop: Wor
     assert freed > 0
     assert workshop.ask(call="records") == []
     assert workshop.build(text).cached() == [True, False]
+
+
+CACHED = (
+    "FROM busybox AS a\nRUN echo travels > /a\nFROM busybox\nCOPY --from=a /a /b\nCOPY --link x /x\nRUN echo too > /c\n"
+)
+
+
+def test_a_cache_travels_in_a_folder(workshop: Workshop, tmp_path: Path) -> None:
+    files = {"x": "linked"}
+    place = tmp_path / "cache"
+    first = workshop.build(CACHED, files, cache_to=[f"type=local,dest={place},mode=max"])
+    workshop.ask(call="store.delete", args=[first.image], kwargs={"force": True})
+    workshop.ask(call="prune", kwargs={"all": True})
+    assert not any(workshop.build(CACHED, files, no_cache=True).step("[a 2/2]")[key] for key in ("cached", "error"))
+    workshop.ask(call="prune", kwargs={"all": True})
+    again = workshop.build(CACHED, files, cache_from=[f"type=local,src={place}"])
+    assert [step["name"] for step in again.steps if not step["cached"] and "/" in step["name"][:10]] == []
+    assert again.config["rootfs"] == first.config["rootfs"]
+    missing = workshop.build(CACHED, files, cache_from=[f"type=local,src={tmp_path}/nothing"])
+    assert "could not read" in missing.step("importing cache manifest")["error"]
+
+
+def test_a_cache_travels_in_the_image(workshop: Workshop) -> None:
+    text = SMALL + "RUN echo inline > /inline\n"
+    built = workshop.build(text, build_args={"BUILDKIT_INLINE_CACHE": "1"}, tags=["inline:1"], no_cache=True)
+    assert built.config["dockmagic.cache.v1"]
+    workshop.ask(call="prune", kwargs={"all": True})
+    assert workshop.build(text, cache_from=["inline:1"]).cached() == [True, True]
+
+
+def test_unknown_caches_are_refused(workshop: Workshop) -> None:
+    assert workshop.build(SMALL, cache_to=["type=gha"], fails=True).error == 'unknown cache exporter: "gha"'
+
+
+def test_outputs(workshop: Workshop, tmp_path: Path) -> None:
+    text = "FROM scratch AS x\nCOPY a d/a\n"
+    for kind, name in (("local", "folder"), ("tar", "files.tar"), ("oci", "oci.tar"), ("docker", "docker.tar")):
+        output = {"type": kind, "dest": str(tmp_path / name)}
+        workshop.build(text, {"a": "1"}, outputs=[output], tags=["out:1"])
+    assert (tmp_path / "folder" / "d" / "a").read_text() == "1"
+    with tarfile.open(tmp_path / "files.tar") as tar:
+        assert tar.getnames() == ["d", "d/a"]
+    with tarfile.open(tmp_path / "oci.tar") as tar:
+        assert {"oci-layout", "index.json"} <= set(tar.getnames())
+    with tarfile.open(tmp_path / "docker.tar") as tar:
+        manifest = tar.extractfile("manifest.json")
+        assert manifest is not None
+        assert json.load(manifest)[0]["RepoTags"] == ["out:1"]
+    failed = workshop.build(text, {"a": "1"}, outputs=[{"type": "nope", "dest": "x"}], fails=True)
+    assert failed.error == "exporter 'nope' could not be found"
