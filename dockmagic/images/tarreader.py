@@ -15,7 +15,7 @@ _MAX_META = 1 << 20
 """Bytes of a long name or a pax header; Go's archive/tar has the same limit."""
 _CHUNK = 1 << 18
 _MAX_ID = 0xFFFFFFFE  # the kernel's uid_t; -1 means "leave it" to chown
-_MAX_TIME = 1 << 62  # nanoseconds: what the kernel's 64 bits hold, and then some
+_MAX_TIME = 10**9 << 40  # nanoseconds either way from 1970; file systems hold less
 _MAX_MAJOR, _MAX_MINOR = 0xFFF, 0xFFFFF  # linux/kdev_t.h
 
 
