@@ -183,12 +183,16 @@ class Guest:
             raise fail(errno.EROFS)
         self._entry(task, place)
 
-    def removing(self, task: Task, place: Place) -> None:
+    def moving(self, task: Task, place: Place) -> None:
         """Before the name at ``place`` goes or moves: not read-only, no mount, and allowed to this user."""
         self.writable(place)
         if self.namespace.is_mount(place.guest):
             raise fail(errno.EBUSY)
         self._entry(task, place)
+
+    def removing(self, task: Task, place: Place) -> None:
+        """The same, when what is there loses a name."""
+        self.moving(task, place)
         if self.copy_up is not None and place.mount is self.namespace.root:
             self.copy_up.removing(place.host.rstrip(b"/"))
 

@@ -6,6 +6,8 @@ import ctypes
 import errno
 import os
 import signal
+import struct
+import traceback
 from collections.abc import Callable
 
 from dockmagic.runtime.tracer import kernel
@@ -46,7 +48,9 @@ _MAP_PRIVATE_ANONYMOUS = 0x22
 class Loop:
     """Traces the tasks of one container until none is left."""
 
-    def __init__(self, guest: Guest, handlers: dict[str, Handler], execute: Execute) -> None:
+    def __init__(self, guest: Guest, handlers: dict[str, Handler], execute: Execute, log: str) -> None:
+        """``log`` is the path of a file for what should not happen."""
+        self._log_path = log
         self._guest = guest
         self._tasks = guest.tasks
         self._execute = execute
@@ -94,6 +98,9 @@ class Loop:
                 result = table[words[number]](task)
             except OSError as error:
                 result = -(error.errno or errno.EFAULT)
+            except (ValueError, struct.error, LookupError) as error:
+                self._log(words[number], error)  # an odd call must not end the whole container
+                result = -errno.EFAULT
             except NeedScratch as need:
                 load(pid)
                 self._make_scratch(task, need.size)
@@ -218,6 +225,11 @@ class Loop:
                 self._inherit(dead, task.pid, CLONE_VM | CLONE_FS | CLONE_THREAD)
             elif parent == dead.group or parent not in self._tasks:
                 self._inherit(dead, task.pid, 0)
+
+    def _log(self, number: int, error: BaseException) -> None:
+        with open(self._log_path, "a", encoding="utf-8") as file:
+            file.write(f"call {number}:\n")
+            traceback.print_exception(type(error), error, error.__traceback__, file=file)
 
     # --- scratch memory ---
 

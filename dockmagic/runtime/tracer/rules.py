@@ -35,8 +35,9 @@ _IOCTL_REFUSED = (0x40086602, 0x401C5820, 0x5412)
 _SO_PEERCRED = 17  # asm-generic/socket.h
 
 
-def build(arch: Architecture, traced: Iterable[str], *, copy_on_write: bool) -> bytes:
-    """The program for calls ``traced`` by handlers. ``copy_on_write`` also stops changes through descriptors."""
+def build(arch: Architecture, traced: Iterable[str], *, guard_descriptors: bool) -> bytes:
+    """The program for calls ``traced`` by handlers. ``guard_descriptors``: a descriptor open for reading may be of a
+    layer's file or on a read-only mount, so that changing its times must be seen too."""
     builder = FilterBuilder(arch)
     for name in _DENIED:
         builder.add(name, answer(errno.EPERM))
@@ -50,7 +51,7 @@ def build(arch: Architecture, traced: Iterable[str], *, copy_on_write: bool) -> 
         "prctl", ALLOW, *(Case(0, option, answer(0)) for option in _PRCTL_SEEMS_DONE), Case(0, _PR_SET_KEEPCAPS, TRACE)
     )
     builder.add("ioctl", ALLOW, *(Case(1, request, answer(errno.EPERM)) for request in _IOCTL_REFUSED))
-    if not copy_on_write:
+    if not guard_descriptors:
         builder.add("utimensat", TRACE, Case(1, 0, ALLOW, wide=True))  # futimens: no path
     if "sendto" in traced:
         builder.add("sendto", TRACE, Case(4, 0, ALLOW, wide=True))

@@ -69,8 +69,9 @@ class Supervisor:
             table.update(family.handlers(self._guest))
         table.update(sockets.handlers(self._guest, network_of(spec)))
         table.update(self._execute.table())
-        self._filter = rules.build(arch, table, copy_on_write=spec.copy_on_write)
-        self._loop = Loop(self._guest, table, self._execute)
+        guarded = spec.copy_on_write or spec.read_only or any(mount.read_only for mount in spec.mounts)
+        self._filter = rules.build(arch, table, guard_descriptors=guarded)
+        self._loop = Loop(self._guest, table, self._execute, _log_beside(state))
         self._control = messages.listen(state, CONTROL)
 
     def run(self) -> NoReturn:
@@ -219,6 +220,10 @@ class Supervisor:
             shutil.rmtree(self._staging, ignore_errors=True)
 
 
+def _log_beside(state: str) -> str:
+    return os.path.join(os.path.dirname(state), "tracer.log")
+
+
 def network_of(spec: Spec) -> Network | None:
     """How the container's socket addresses are translated; None when it uses the host's network as it is."""
     kind, _, address = spec.network.partition(":")
@@ -244,7 +249,7 @@ def be_supervisor(spec: Spec, state: str, programs: str, shim: socket.socket) ->
     except StartError as error:
         messages.send(shim, {"error": str(error), "code": error.code})
     except BaseException:
-        with open(os.path.join(os.path.dirname(state), "tracer.log"), "a", encoding="utf-8") as log:
+        with open(_log_beside(state), "a", encoding="utf-8") as log:
             traceback.print_exc(file=log)
         messages.send(shim, {"error": f"the tracer failed: {sys.exc_info()[1]!r}", "code": 128})
     finally:

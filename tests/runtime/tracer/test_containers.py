@@ -131,13 +131,20 @@ def test_what_is_read_only_stays_so(box: Box, tmp_path: Path) -> None:
     before = (tmp_path / "volume").stat().st_mtime_ns
     attempts = (
         "echo x > f", "echo x > new", "rm f", "mv f g", "mkdir d", "ln -s a b", "ln f h", "chmod 777 f", "chown 5 f",
-        "touch f", "truncate -s 0 f", "mkfifo p", "exec 5<f; chmod 700 /proc/self/fd/5",
+        "touch f", "exec 5<f; touch /proc/self/fd/5", "truncate -s 0 f", "mkfifo p",
+        "exec 5<f; chmod 700 /proc/self/fd/5",
     )  # fmt: skip
     script = "cd /data; " + "; ".join(f"({attempt}) 2>/dev/null && echo '{attempt}'" for attempt in attempts) + "; true"
     assert box.lines(script, mounts=(Mount("/data", str(tmp_path / "volume"), read_only=True),)) == []
     assert (tmp_path / "volume/f").read_text() == "kept"
     assert stat.S_IMODE((tmp_path / "volume/f").stat().st_mode) == 0o666
     assert (tmp_path / "volume").stat().st_mtime_ns == before
+
+
+def test_files_do_not_move_or_link_across_mounts(box: Box, tmp_path: Path) -> None:
+    (tmp_path / "volume").mkdir()
+    script = "echo x > /f; ln /f /data/l 2>&1 | grep -o 'cross-device link'; mv /f /data/f && cat /data/f"
+    assert box.lines(script, mounts=(Mount("/data", str(tmp_path / "volume")),)) == ["cross-device link", "x"]
 
 
 def test_a_read_only_root_leaves_tmpfs_writable(box: Box) -> None:

@@ -16,8 +16,8 @@ MACHINES = pytest.mark.parametrize("arch", [X86_64, AARCH64], ids=lambda arch: a
 TRACED = ("openat", "execve", "utimensat", "sendto", "getsockopt", "newfstatat")
 
 
-def decide(arch: Architecture, name: str, *arguments: int, copy_on_write: bool = False) -> int:
-    program = rules.build(arch, TRACED, copy_on_write=copy_on_write)
+def decide(arch: Architecture, name: str, *arguments: int, guard_descriptors: bool = False) -> int:
+    program = rules.build(arch, TRACED, guard_descriptors=guard_descriptors)
     return run(program, arch.numbers[name], arch.audit, arguments)
 
 
@@ -25,7 +25,7 @@ def decide(arch: Architecture, name: str, *arguments: int, copy_on_write: bool =
 def test_calls_with_paths_stop_and_others_run(arch: Architecture) -> None:
     assert decide(arch, "openat") == TRACE
     assert decide(arch, "execve") == TRACE
-    program = rules.build(arch, TRACED, copy_on_write=False)
+    program = rules.build(arch, TRACED, guard_descriptors=False)
     for number in range(600):
         if number not in arch.numbers.values():
             assert run(program, number, arch.audit) == ALLOW
@@ -52,7 +52,7 @@ def test_what_docker_refuses_is_refused(arch: Architecture) -> None:
 
 
 def test_another_machines_calls_and_x32_are_refused() -> None:
-    program = rules.build(X86_64, TRACED, copy_on_write=False)
+    program = rules.build(X86_64, TRACED, guard_descriptors=False)
     assert run(program, 257, 0x40000003) == answer(errno.ENOSYS)  # AUDIT_ARCH_I386
     assert run(program, 0x40000000 | 257, X86_64.audit) == answer(errno.ENOSYS)
 
@@ -61,7 +61,7 @@ def test_another_machines_calls_and_x32_are_refused() -> None:
 def test_calls_without_a_path_run_untouched(arch: Architecture) -> None:
     assert decide(arch, "utimensat", 3, 0) == ALLOW
     assert decide(arch, "utimensat", 3, 0x7F00_0000_0000) == TRACE
-    assert decide(arch, "utimensat", 3, 0, copy_on_write=True) == TRACE
+    assert decide(arch, "utimensat", 3, 0, guard_descriptors=True) == TRACE
     assert decide(arch, "sendto", 3, 1, 1, 0, 0) == ALLOW
     assert decide(arch, "sendto", 3, 1, 1, 0, 0x1_0000_0000) == TRACE
     assert decide(arch, "getsockopt", 3, 1, 17) == TRACE

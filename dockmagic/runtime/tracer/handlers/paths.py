@@ -277,6 +277,8 @@ class Paths:
                 )
                 if want and not may(judged, seen.uid, seen.gid, seen.mode, want):
                     return -errno.EACCES
+            elif not follow and os.path.islink(host):
+                pass
             elif faccessat(AT_FDCWD, host, want & 1, 0) != 0:
                 code = get_errno()
                 if code != errno.EACCES or want & 1:
@@ -368,7 +370,9 @@ class Paths:
             to_place = guest.resolve(task, self._dirfd(new_folder), target, False)
             natural = natural and guest.natural(target, to_place)
             real = os.lstat(from_place.host)
-            guest.removing(task, from_place)
+            guest.moving(task, from_place)
+            if from_place.mount is not to_place.mount:
+                return -errno.EXDEV  # on one file system the kernel would do it, and a volume would get a layer's file
             guest.removing(task, to_place)
             result = (
                 None if natural else guest.put_two(task, old_register, from_place.host, new_register, to_place.host)
@@ -404,6 +408,8 @@ class Paths:
             anonymous = from_place.guest.startswith(b"/proc/")
             if not anonymous:
                 guest.writable(from_place)
+                if from_place.mount is not to_place.mount:
+                    return -errno.EXDEV
             if anonymous or guest.copy_up is None or from_place.mount is not guest.namespace.root:
                 if anonymous and flag_register >= 0:
                     words[old_folder] = AT_FDCWD & ((1 << 64) - 1)
