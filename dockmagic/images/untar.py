@@ -23,6 +23,7 @@ from dockmagic.images.tarreader import Readable, TarEntry, TarReader
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_CACHED = 128
+_MAX_NAME = 4096 - 256  # the kernel's PATH_MAX, less room for where a layer is kept
 _MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
 _WHITEOUT = os.fsencode(tarformat.WHITEOUT)
 _OPAQUE = os.fsencode(tarformat.OPAQUE)
@@ -104,6 +105,8 @@ class _Untar:
     def unpack(self, entry: TarEntry, reader: TarReader) -> None:
         if len(self._open) > _MAX_CACHED:
             self._forget(b"")
+        if len(entry.name) > _MAX_NAME:
+            raise InvalidTar(f'name too long: "{os.fsdecode(entry.name[:80])}…"')
         parent, _, base = _clean(entry.name).rpartition(b"/")
         if base == b"..":
             raise InvalidTar(f'path leaves the archive: "{os.fsdecode(entry.name)}"')
