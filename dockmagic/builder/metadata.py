@@ -32,6 +32,7 @@ class Applier:
 
     def __init__(self, *, real_owners: bool) -> None:
         self.real_owners = real_owners
+        self._is_root = os.geteuid() == 0
 
     def apply(self, path: str, wanted: Metadata, descriptor: int | None = None) -> None:
         """``descriptor`` is an open one of ``path`` when there is one: quicker, and no link can come between."""
@@ -46,7 +47,7 @@ class Applier:
         if not link:
             bits = stat.S_IMODE(wanted.mode)
             if recorded:
-                bits = bits & 0o777 | (0o700 if stat.S_ISDIR(wanted.mode) else 0o600)
+                bits = bits & 0o777 | self._accessible(wanted.mode)
             os.chmod(target, bits)
             if recorded:
                 self._record(target, wanted)
@@ -72,9 +73,14 @@ class Applier:
             return False
         return True
 
-    @staticmethod
-    def _record(target: int | str, wanted: Metadata) -> None:
-        accessible = 0o700 if stat.S_ISDIR(wanted.mode) else 0o600
+    def _accessible(self, mode: int) -> int:
+        """The bits without which we could not read the file again; root, be it of a user namespace, needs none."""
+        if self._is_root:
+            return 0
+        return 0o700 if stat.S_ISDIR(mode) else 0o600
+
+    def _record(self, target: int | str, wanted: Metadata) -> None:
+        accessible = self._accessible(wanted.mode)
         plain = not wanted.uid and not wanted.gid and not wanted.mode & 0o7000
         if plain and wanted.mode & accessible == accessible:
             return
