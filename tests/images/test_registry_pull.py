@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from dockmagic.errors import DockmagicError, InvalidParameter, NotFound, TooManyRequests
-from dockmagic.images.manifest import DOCKER_INDEX, OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_MANIFEST
+from dockmagic.images.manifest import (
+    DOCKER_INDEX,
+    DOCKER_MANIFEST,
+    OCI_CONFIG,
+    OCI_INDEX,
+    OCI_LAYER_GZIP,
+    OCI_LAYER_ZSTD,
+    OCI_MANIFEST,
+)
 from dockmagic.images.registry import Registry, RegistryUnreachable
 from dockmagic.images.registry.failures import BrokenTransfer
 from dockmagic.images.registry.transport import Patience
@@ -221,8 +229,29 @@ def test_an_index_gives_this_machines_image(fake: FakeRegistry, registry: Regist
     assert image.id == sha(CONFIG)
     assert image.digests == [f"{fake.host}/a@{top}"]
     assert registry.pull(f"{fake.host}/a", "linux/s390x").id == sha(other)
+    assert registry.pull(f"{fake.host}/a").id == sha(CONFIG)
     with pytest.raises(NotFound, match=r"no matching manifest for linux/ppc64le in the manifest list entries"):
         registry.pull(f"{fake.host}/a", "linux/ppc64le")
+
+
+def test_an_image_of_another_platform_is_taken_with_a_warning(fake: FakeRegistry, registry: Registry) -> None:
+    fake.add_image("a", "latest", config_of(TARS, architecture="s390x"), [gz(tar) for tar in TARS])
+    messages: list[dict[str, Any]] = []
+    registry.pull(f"{fake.host}/a", "linux/amd64", progress=messages.append)
+    assert messages[-1]["status"] == (
+        f"WARNING: image with reference {fake.host}/a:latest was found but does not match the specified platform: "
+        "wanted linux/amd64, actual: linux/s390x"
+    )
+
+
+def test_a_config_without_bounds_is_refused(fake: FakeRegistry, registry: Registry) -> None:
+    fake.add_image("a", "latest", CONFIG, [gz(tar) for tar in TARS])
+    document = json.loads(fake.manifests["a", "latest"][0])
+    for size in (0, -1, 1 << 40):
+        document["config"]["size"] = size
+        fake.add_manifest("a", "latest", document, DOCKER_MANIFEST)
+        with pytest.raises(InvalidParameter, match="the image's config must have"):
+            registry.pull(f"{fake.host}/a")
 
 
 def test_all_tags_are_pulled_page_by_page(fake: FakeRegistry, registry: Registry, store: Store) -> None:

@@ -193,15 +193,15 @@ def _of_mirror(endpoint: Endpoint, error: DockmagicError) -> DockmagicError:
 
 def _inspected(transport: Transport, reference: Reference) -> dict[str, Any]:
     from dockmagic.images.registry import manifests
-    from dockmagic.images.registry.download import BlobStream
 
     found = manifests.fetch(transport, reference.digest or reference.tag, reference.digest)
     descriptor = {"mediaType": found.media_type, "digest": found.digest, "size": len(found.data)}
     if found.is_index:
         platforms = [entry["platform"] for entry in found.entries if isinstance(entry.get("platform"), dict)]
         return {"Descriptor": descriptor, "Platforms": platforms}
-    config = found.config
-    with BlobStream(transport, config.digest, config.size) as stream:
-        fields = json.loads(stream.read())
+    try:
+        fields = dict(json.loads(manifests.fetch_config(transport, found.config)))
+    except (ValueError, TypeError):
+        raise InvalidParameter("the image's config can't be read") from None
     names = ("architecture", "os", "variant", "os.version", "os.features")
     return {"Descriptor": descriptor, "Platforms": [{name: fields[name] for name in names if fields.get(name)}]}

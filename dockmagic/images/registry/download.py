@@ -6,7 +6,13 @@ import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from dockmagic.images.registry.failures import BrokenTransfer, RegistryError, RegistryUnreachable, from_network
+from dockmagic.images.registry.failures import (
+    BrokenTransfer,
+    Cancelled,
+    RegistryError,
+    RegistryUnreachable,
+    from_network,
+)
 from dockmagic.images.registry.transport import Transport
 
 if TYPE_CHECKING:
@@ -15,10 +21,6 @@ if TYPE_CHECKING:
 
 CHUNK = 256 << 10
 """bytes asked of the connection at once"""
-
-
-class Cancelled(BrokenTransfer):
-    """The pull was given up while this blob was on its way."""
 
 
 class BlobStream(io.RawIOBase):
@@ -74,7 +76,7 @@ class BlobStream(io.RawIOBase):
     def _next(self, size: int) -> bytes:
         while True:
             if self._transport.stop.is_set():
-                raise Cancelled("the pull was given up")
+                raise Cancelled
             if self._size and self._at >= self._size:
                 return b""
             try:
@@ -134,4 +136,4 @@ class BlobStream(io.RawIOBase):
         self._failures += 1
         self._retrying(seconds)
         if self._transport.stop.wait(seconds):
-            raise Cancelled("the pull was given up")
+            raise Cancelled

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 from dockmagic.errors import DockmagicError, Forbidden, NotFound, TooManyRequests, Unauthorized, Unavailable
 
 OFFLINE_HELP = (
-    "What works without it: the images hello-world and dockmagic/host, which are made on the spot, and docker load of an "
-    "archive that docker save made elsewhere."
+    "What works without it: the images hello-world and dockmagic/host, which are made on the spot, and docker load "
+    "of an archive that docker save made elsewhere."
 )
 MIRROR_HELP = "DOCKMAGIC_REGISTRY_MIRRORS can name a mirror of docker.io that is in reach."
 _LIMIT_HELP = (
@@ -44,6 +44,13 @@ class RegistryError(DockmagicError):
 
 class BrokenTransfer(DockmagicError):
     """The connection broke while bytes were on the way; trying again may help."""
+
+
+class Cancelled(BrokenTransfer):
+    """Given up, because another transfer of the same pull or push had failed or nobody wants it any more."""
+
+    def __init__(self) -> None:
+        super().__init__("the transfer was given up")
 
 
 def shown(url: str) -> str:

@@ -20,6 +20,7 @@ from dockmagic.images.manifest import (
     Descriptor,
 )
 from dockmagic.images.platforms import Platform, choose
+from dockmagic.images.registry.download import BlobStream
 from dockmagic.images.registry.failures import RegistryError
 from dockmagic.images.registry.transport import Transport
 
@@ -114,6 +115,17 @@ def fetch(transport: Transport, reference: str, digest: str = "") -> Manifest:
     if len(data) > LIMIT:
         raise InvalidParameter(f"the manifest is bigger than {LIMIT} bytes")
     return read(data, header, digest)
+
+
+def fetch_config(transport: Transport, descriptor: Descriptor) -> bytes:
+    """An image's config, verified. Raises DockmagicError for wrong bytes, InvalidParameter for too many."""
+    if not 0 < descriptor.size <= LIMIT:
+        raise InvalidParameter(f"the image's config must have 1 to {LIMIT} bytes, not {descriptor.size}")
+    with BlobStream(transport, descriptor.digest, descriptor.size) as stream:
+        data = stream.read()
+    if "sha256:" + hashlib.sha256(data).hexdigest() != descriptor.digest:
+        raise DockmagicError(f"image config verification failed for digest {descriptor.digest}")
+    return data
 
 
 def for_platform(transport: Transport, found: Manifest, wanted: Platform) -> Manifest:

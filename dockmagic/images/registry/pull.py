@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import contextlib
-import hashlib
 import json
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 from dockmagic.errors import DockmagicError, InvalidParameter, NotFound
@@ -18,6 +14,7 @@ from dockmagic.images.protocols import Layer
 from dockmagic.images.reference import Reference
 from dockmagic.images.registry import manifests
 from dockmagic.images.registry.download import CHUNK, BlobStream
+from dockmagic.images.registry.parallel import together
 from dockmagic.images.registry.progress import Progress
 from dockmagic.images.registry.transport import Transport
 from dockmagic.images.streams import watched
@@ -41,53 +38,53 @@ class Pull:
 
     def run(self, reference: Reference, platform: Platform | None) -> StoredImage:
         """Pull ``reference``; the image, tagged and with its digest recorded."""
-        asked = reference.digest or reference.tag
+        wanted = platform or Platform.host()
         known = None if reference.digest else manifests.head(self._transport, reference.tag)
-        here = self._present(reference, known.digest if known else reference.digest) if platform is None else None
-        if here is not None and (known is not None or reference.digest):
-            digest = known.digest if known else reference.digest
-            self._progress.message(asked, f"Pulling from {reference.path}")
+        digest = known.digest if known else reference.digest
+        shown = reference.digest or reference.tag
+        here = self._present(reference, digest, wanted)
+        if here is not None:
+            self._progress.message(shown, f"Pulling from {reference.path}")
             return self._finish(here, reference, digest)
         # by digest where HEAD told it: nobody can then move the tag between the two requests
-        by = known.digest if known else asked
-        top = manifests.fetch(self._transport, by, reference.digest or (known.digest if known else ""))
-        self._progress.message(asked, f"Pulling from {reference.path}")
-        manifest = manifests.for_platform(self._transport, top, platform or Platform.host())
-        config = self._config(manifest.config)
+        top = manifests.fetch(self._transport, digest or reference.tag, digest)
+        self._progress.message(shown, f"Pulling from {reference.path}")
+        manifest = manifests.for_platform(self._transport, top, wanted)
+        config = manifests.fetch_config(self._transport, manifest.config)
         diff_ids = _diff_ids(config, manifest.layers)
         with transfer(self._store) as keeping:
             layers = self._layers(manifest.layers, diff_ids, keeping)
             image = self._store.add(config, layers)
-        return self._finish(image, reference, top.digest)
+        done = self._finish(image, reference, top.digest)
+        has = Platform.of(image.config)
+        if platform is not None and not platform.matches(has):  # an image of one platform; dockerd takes it too
+            self._progress.say(
+                f"WARNING: image with reference {reference.familiar} was found but does not match the specified "
+                f"platform: wanted {platform}, actual: {has}"
+            )
+        return done
 
-    def _present(self, reference: Reference, digest: str) -> StoredImage | None:
+    def _present(self, reference: Reference, digest: str, wanted: Platform) -> StoredImage | None:
+        """The image that the registry means, if it is here; an index's digest may stand for several."""
         if not digest:
             return None
         try:
-            return self._store.get(str(reference.with_digest(digest)))
+            found = self._store.get(str(reference.with_digest(digest)))
         except NotFound:
             return None
+        return found if wanted.matches(Platform.of(found.config)) else None
 
     def _finish(self, image: StoredImage, reference: Reference, digest: str) -> StoredImage:
         """Name the image. News is, as for dockerd, what the name did not stand for before."""
-        bare = "" if reference.tag else reference.digest
-        new = Reference(reference.domain, reference.path, reference.tag, bare) not in self._store.names.of(image.id)
-        if reference.tag:
-            self._store.tag(image.id, Reference(reference.domain, reference.path, reference.tag))
+        named = reference.with_digest(reference.digest) if reference.digest else reference  # a digest outweighs a tag
+        new = named not in self._store.names.of(image.id)
+        if not reference.digest:
+            self._store.tag(image.id, reference)
         self._store.add_digest(image.id, reference.with_digest(digest))
         self._progress.say(f"Digest: {digest}")
         what = "Downloaded newer image for" if new else "Image is up to date for"
         self._progress.say(f"Status: {what} {reference.familiar}")
         return self._store.get(image.id)
-
-    def _config(self, descriptor: Descriptor) -> bytes:
-        if descriptor.size > manifests.LIMIT:
-            raise InvalidParameter(f"the image's config is bigger than {manifests.LIMIT} bytes")
-        with BlobStream(self._transport, descriptor.digest, descriptor.size) as stream:
-            data = stream.read()
-        if "sha256:" + hashlib.sha256(data).hexdigest() != descriptor.digest:
-            raise DockmagicError(f"image config verification failed for digest {descriptor.digest}")
-        return data
 
     def _layers(self, descriptors: list[Descriptor], diff_ids: list[str], keeping: Transfer) -> list[Layer]:
         """The image's layers, downloaded and unpacked where they are not here yet."""
@@ -110,7 +107,8 @@ class Pull:
             self._progress.step(_short(descriptor.digest), "Already exists")
         for descriptor in descriptors[done + WORKERS :]:
             self._progress.step(_short(descriptor.digest), "Waiting")
-        with self._downloading(descriptors[done:]) as arrivals:
+        with together(WORKERS, "pull", self._transport.stop) as submit:
+            arrivals = [submit(self._download, descriptor) for descriptor in descriptors[done:]]
             for layer, descriptor, arrival in zip(layers[done:], descriptors[done:], arrivals, strict=True):
                 arrival.result()
                 shown = _short(descriptor.digest)
@@ -118,46 +116,30 @@ class Pull:
                 self._progress.step(shown, "Pull complete")
         return layers
 
-    @contextlib.contextmanager
-    def _downloading(self, descriptors: list[Descriptor]) -> Iterator[list[concurrent.futures.Future[None]]]:
-        """Downloads under way; all are given up when the block fails."""
-        pool = concurrent.futures.ThreadPoolExecutor(WORKERS, "pull")
-        try:
-            yield [pool.submit(self._download, descriptor) for descriptor in descriptors]
-        except BaseException:
-            self._transport.stop.set()
-            raise
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
     def _download(self, descriptor: Descriptor) -> None:
         """Bring one blob into the content store, from where an earlier try broke off."""
         shown, total = _short(descriptor.digest), descriptor.size
-        try:
-            with self._store.content.ingest(descriptor.digest) as ingest:
-                if not ingest.done:
-                    if ingest.offset > total:
-                        ingest.restart()
-                    with BlobStream(
-                        self._transport,
-                        descriptor.digest,
-                        total,
-                        lambda at: self._progress.moved(shown, "Downloading", at, total),
-                        lambda seconds: self._progress.retrying(shown, seconds),
-                        ingest.offset,
-                    ) as stream:
-                        while data := stream.read(CHUNK):
-                            ingest.write(data)
-                    self._progress.step(shown, "Verifying Checksum")
-                    try:
-                        ingest.commit()
-                    except InvalidParameter:
-                        what = f"filesystem layer verification failed for digest {descriptor.digest}"
-                        raise DockmagicError(what) from None
-            self._progress.step(shown, "Download complete")
-        except BaseException:
-            self._transport.stop.set()  # the others end at their next chunk: one error, soon
-            raise
+        with self._store.content.ingest(descriptor.digest) as ingest:
+            if not ingest.done:
+                if ingest.offset > total:
+                    ingest.restart()
+                with BlobStream(
+                    self._transport,
+                    descriptor.digest,
+                    total,
+                    lambda at: self._progress.moved(shown, "Downloading", at, total),
+                    lambda seconds: self._progress.retrying(shown, seconds),
+                    ingest.offset,
+                ) as stream:
+                    while data := stream.read(CHUNK):
+                        ingest.write(data)
+                self._progress.step(shown, "Verifying Checksum")
+                try:
+                    ingest.commit()
+                except InvalidParameter:
+                    what = f"filesystem layer verification failed for digest {descriptor.digest}"
+                    raise DockmagicError(what) from None
+        self._progress.step(shown, "Download complete")
 
 
 class _Watched:

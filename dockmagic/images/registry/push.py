@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import hashlib
 import io
 import json
@@ -23,6 +22,7 @@ from dockmagic.images.manifest import (
 )
 from dockmagic.images.protocols import Layer
 from dockmagic.images.reference import Reference
+from dockmagic.images.registry.parallel import together
 from dockmagic.images.registry.progress import Progress
 from dockmagic.images.registry.transport import Transport
 from dockmagic.images.registry.upload import Blob, Upload, exists
@@ -71,39 +71,29 @@ class Push:
 
     def _layers(self, layers: Sequence[Layer], sources: dict[str, list[str]]) -> list[Descriptor]:
         """Send what is missing; the descriptors from the base up. The first failure ends the others."""
-        pool = concurrent.futures.ThreadPoolExecutor(WORKERS, "push")
-        try:
-            top_first = [(layer, pool.submit(self._layer, layer, sources)) for layer in reversed(_once(layers))]
+        with together(WORKERS, "push", self._transport.stop) as submit:
+            top_first = [(layer, submit(self._layer, layer, sources)) for layer in reversed(_once(layers))]
             by_diff_id = {layer.diff_id: future.result() for layer, future in top_first}
-        except BaseException:
-            self._transport.stop.set()
-            raise
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
         return [by_diff_id[layer.diff_id] for layer in layers]
 
     def _layer(self, layer: Layer, sources: dict[str, list[str]]) -> Descriptor:
         shown = _short(layer.diff_id)
-        try:
-            packed = self._packed(layer)
-            descriptor = Descriptor(packed.media_type, packed.digest, packed.size)
-            if exists(self._transport, packed.digest):
-                self._progress.step(shown, "Layer already exists")
-                return descriptor
-            for repository in sources.get(layer.diff_id, [])[:_MOUNT_TRIES]:
-                if self._upload.mount(packed.digest, repository):
-                    self._progress.step(shown, f"Mounted from {repository}")
-                    return descriptor
-            self._upload.send(
-                Blob(packed.digest, packed.size, packed.open),
-                lambda at: self._progress.moved(shown, "Pushing", at, packed.size),
-                lambda seconds: self._progress.retrying(shown, seconds),
-            )
-            self._progress.step(shown, "Pushed")
+        packed = self._packed(layer)
+        descriptor = Descriptor(packed.media_type, packed.digest, packed.size)
+        if exists(self._transport, packed.digest):
+            self._progress.step(shown, "Layer already exists")
             return descriptor
-        except BaseException:
-            self._transport.stop.set()
-            raise
+        for repository in sources.get(layer.diff_id, [])[:_MOUNT_TRIES]:
+            if self._upload.mount(packed.digest, repository):
+                self._progress.step(shown, f"Mounted from {repository}")
+                return descriptor
+        self._upload.send(
+            Blob(packed.digest, packed.size, packed.open),
+            lambda at: self._progress.moved(shown, "Pushing", at, packed.size),
+            lambda seconds: self._progress.retrying(shown, seconds),
+        )
+        self._progress.step(shown, "Pushed")
+        return descriptor
 
     def _packed(self, layer: Layer) -> Layer:
         """The layer as it travels: packed. A plain one is packed once and kept so, for the next push."""

@@ -17,7 +17,14 @@ from dockmagic import __version__
 from dockmagic.errors import DockmagicError
 from dockmagic.images.registry.auth import Authorizer, Credentials, parse_challenges
 from dockmagic.images.registry.endpoints import Endpoint, is_loopback
-from dockmagic.images.registry.failures import BrokenTransfer, RegistryUnreachable, from_answer, from_network, shown
+from dockmagic.images.registry.failures import (
+    BrokenTransfer,
+    Cancelled,
+    RegistryUnreachable,
+    from_answer,
+    from_network,
+    shown,
+)
 
 if TYPE_CHECKING:
     import requests
@@ -163,8 +170,8 @@ class Transport:
                         raise self._error(response, target.split("/", 1)[0])
                 response.close()
             if self.stop.wait(self.patience.delay(attempt)):
-                break
-        raise BrokenTransfer(f'{method.capitalize()} "{shown(url)}": given up')
+                raise Cancelled
+        raise AssertionError("unreachable")
 
     def location(self, response: requests.Response) -> str:
         """The absolute URL of an answer's Location header."""

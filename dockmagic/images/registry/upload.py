@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from dockmagic.images.registry.failures import BrokenTransfer, RegistryError, RegistryUnreachable
+from dockmagic.images.registry.failures import BrokenTransfer, Cancelled, RegistryError, RegistryUnreachable
 from dockmagic.images.registry.transport import Transport
 
 _CHUNK = 1 << 20
@@ -131,12 +131,14 @@ class Upload:
 
     def _pause(self, error: Exception, failures: int, retrying: Callable[[float], None]) -> None:
         patience = self._transport.patience
-        if self._transport.stop.is_set() or failures + 1 >= patience.attempts:
+        if self._transport.stop.is_set():
+            raise Cancelled
+        if failures + 1 >= patience.attempts:
             raise error
         seconds = patience.delay(failures)
         retrying(seconds)
         if self._transport.stop.wait(seconds):
-            raise error
+            raise Cancelled
 
 
 class _Part:
@@ -158,7 +160,7 @@ class _Part:
 
     def read(self, size: int = -1) -> bytes:
         if self._transport.stop.is_set():
-            raise BrokenTransfer("the push was given up")
+            raise Cancelled
         left = self._end - self._at
         data = self._source.read(left if size < 0 else min(size, left))
         if data:
