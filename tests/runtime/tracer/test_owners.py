@@ -10,7 +10,7 @@ import pytest
 
 from dockmagic import ownership
 from dockmagic.ownership import Recorded
-from dockmagic.runtime.spec import User
+from dockmagic.runtime.spec import Mount, User
 from tests.runtime.tracer.conftest import Box
 
 
@@ -113,3 +113,28 @@ def test_su_becomes_another(box: Box) -> None:
 
 def test_a_user_cannot_become_root(box: Box) -> None:
     assert box.sh("setuidgid root id", user=User(12, 12)).code != 0
+
+
+PYTHON = "/usr/bin/python3"
+
+
+@pytest.fixture
+def python(box: Box) -> Box:
+    """The box with the host's Python and its libraries mounted, as volumes would be."""
+    if not os.path.exists(PYTHON):
+        pytest.skip("no python3 of the system's to run in a container")
+    return box
+
+
+def test_attributes_of_the_system_are_kept_and_ours_hidden(python: Box) -> None:
+    """setcap's attribute and others that need root, from a program that sets them in the container."""
+    script = (
+        "import os; open('/f','w'); os.chown('/f', 5, 5); os.setxattr('/f', 'security.capability', b'cap');"
+        "os.setxattr('/f', 'user.mine', b'1');"
+        "print(sorted(os.listxattr('/f')), os.getxattr('/f', 'security.capability'));"
+        "os.removexattr('/f', 'security.capability'); print(os.listxattr('/f'))"
+    )
+    mounts = tuple(Mount(path, path, read_only=True) for path in ("/usr", "/lib", "/lib64") if os.path.isdir(path))
+    result = python.run(PYTHON, "-I", "-S", "-c", script, mounts=mounts)
+    assert result.out.splitlines() == ["['security.capability', 'user.mine'] b'cap'", "['user.mine']"], result.err
+    assert set(os.listxattr(python.rootfs / "f")) == {ownership.ATTRIBUTE, "user.mine"}

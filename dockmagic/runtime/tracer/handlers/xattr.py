@@ -1,6 +1,7 @@
 """Extended attributes: what an ordinary user may not set is kept under a name of ours, and ours are hidden.
 
-``security.capability`` becomes ``user.dockmagic.security.capability``, which a layer's tar can turn back.
+``security.capability`` becomes ``user.dockmagic.xattr.security.capability`` (see ownership), which a layer's tar turns
+back.
 """
 
 from __future__ import annotations
@@ -8,12 +9,14 @@ from __future__ import annotations
 import errno
 import os
 
+from dockmagic.ownership import XATTR_PREFIX
 from dockmagic.runtime.tracer.guest import Guest, Handler
 from dockmagic.runtime.tracer.identity import may
 from dockmagic.runtime.tracer.kernel import AT_FDCWD, fail, signed32
 from dockmagic.runtime.tracer.task import Task
 
 HIDDEN = b"user.dockmagic."
+_PREFIX = XATTR_PREFIX.encode()
 _KEPT = (b"security.", b"trusted.")
 _SIZE_MAX = 65536  # XATTR_SIZE_MAX, linux/limits.h
 _NAME_MAX = 255
@@ -73,7 +76,7 @@ class Attributes:
                 return -errno.ENODATA
             if name.startswith(_KEPT):
                 try:
-                    value = os.getxattr(host, HIDDEN + name, follow_symlinks=follows)
+                    value = os.getxattr(host, _PREFIX + name, follow_symlinks=follows)
                 except OSError as error:
                     if error.errno not in (errno.ENODATA, errno.EPERM, errno.EOPNOTSUPP, errno.EACCES):
                         raise
@@ -89,7 +92,7 @@ class Attributes:
             host, follows = self._file(task, follow, changes=False)
             names = [os.fsencode(name) for name in os.listxattr(host, follow_symlinks=follows)]
             seen = [name for name in names if not name.startswith(HIDDEN)]
-            kept = [name[len(HIDDEN) :] for name in names if name.startswith(tuple(HIDDEN + k for k in _KEPT))]
+            kept = [name[len(_PREFIX) :] for name in names if name.startswith(_PREFIX)]
             return self._answer(task, b"".join(name + b"\0" for name in dict.fromkeys(seen + kept)), 1, 2)
 
         return handler
@@ -129,7 +132,7 @@ class Attributes:
                 raise fail(errno.EPERM)
             if not may(credentials, seen.uid, seen.gid, seen.mode, 2):
                 raise fail(errno.EACCES)
-        return HIDDEN + name if name.startswith(_KEPT) else name
+        return _PREFIX + name if name.startswith(_KEPT) else name
 
 
 def handlers(guest: Guest) -> dict[str, Handler]:
