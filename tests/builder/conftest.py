@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import subprocess
@@ -78,15 +79,13 @@ class Workshop:
         return built
 
 
-@pytest.fixture(scope="session")
-def workshop(conformance: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    """One Builder for all tests, as root in the namespaces tier. Its images are busybox and alpine."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root: the namespaces tier, real owners")
-    folder = tmp_path_factory.mktemp("builder")
+@contextlib.contextmanager
+def opened(folder: Path, conformance: Path, tier: str = "") -> Iterator[Workshop]:
+    """A worker whose files are in ``folder``; ``tier`` forces one."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.builder.worker", str(folder), str(conformance)],
         cwd=Path(__file__).parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, **({"DOCKMAGIC_RUNTIME": tier} if tier else {})},
     )  # fmt: skip
     try:
         yield Workshop(process)
@@ -94,3 +93,19 @@ def workshop(conformance: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         assert process.stdin is not None
         process.stdin.close()
         process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def workshop(conformance: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    """One Builder for all tests, as root in the namespaces tier. Its images are busybox and alpine."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: the namespaces tier, real owners")
+    with opened(tmp_path_factory.mktemp("builder"), conformance) as worker:
+        yield worker
+
+
+@pytest.fixture(scope="session")
+def traced(conformance: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    """The same in the tracer tier, where owners are recorded."""
+    with opened(tmp_path_factory.mktemp("traced"), conformance, "tracer") as worker:
+        yield worker
