@@ -162,12 +162,22 @@ def test_zstd_layers_go_in_an_oci_manifest(fake: FakeRegistry, registry: Registr
     assert fake.manifests["a", "1"][1] == OCI_MANIFEST
 
 
+def test_all_tags_of_a_name(fake: FakeRegistry, registry: Registry, store: Store) -> None:
+    image = add(store, f"{fake.host}/a:1")
+    store.tag(image.id, f"{fake.host}/a:2")
+    store.tag(image.id, f"{fake.host}/b:3")
+    registry.push(f"{fake.host}/a", all_tags=True)
+    assert sorted(key for key in fake.manifests if ":" not in key[1]) == [("a", "1"), ("a", "2")]
+
+
 def test_what_can_not_be_pushed(fake: FakeRegistry, registry: Registry, store: Store) -> None:
-    with pytest.raises(NotFound, match="none:latest"):
+    with pytest.raises(NotFound, match=f"An image does not exist locally with the tag: {fake.host}/none"):
         registry.push(f"{fake.host}/none")
     with pytest.raises(InvalidParameter, match="cannot push a digest reference"):
         registry.push(f"{fake.host}/none@sha256:{'0' * 64}")
     add(store, f"{fake.host}/a:1")
+    with pytest.raises(NotFound, match=f"tag does not exist: {fake.host}/a:2"):
+        registry.push(f"{fake.host}/a:2")
     fake.answer = lambda method, path: (403, {}, b"") if method == "POST" else None
     with pytest.raises(Forbidden, match="denied: requested access to the resource is denied"):
         registry.push(f"{fake.host}/a:1")

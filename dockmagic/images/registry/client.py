@@ -88,22 +88,46 @@ class Registry:
         except RegistryError as error:
             raise for_pull(error, asked.familiar, asked.familiar_name) from None
 
-    def push(self, reference: Reference | str, auth: Auth = None, progress: Report | None = None) -> str:
-        """Push the image tagged ``reference``; the manifest's digest. Raises NotFound when there is no such tag."""
+    def push(
+        self,
+        reference: Reference | str,
+        auth: Auth = None,
+        progress: Report | None = None,
+        *,
+        all_tags: bool = False,
+    ) -> str:
+        """Push the image tagged ``reference``, or all tags of that name; the digest of the last manifest.
+
+        ``progress`` gets docker's messages. Raises NotFound when there is no such tag.
+        """
         from dockmagic.images.registry.push import Push
 
         asked = Reference.parse(reference) if isinstance(reference, str) else reference
         if asked.digest:
             raise InvalidParameter("cannot push a digest reference")
         told = Progress(progress)
-        image = self._store.get(str(asked))
-        endpoint = self.endpoints.pushing(asked.domain)[0]
         told.say(f"The push refers to repository [{asked.name}]")
+        wanted = self._tagged(asked, all_tags)
+        endpoint = self.endpoints.pushing(asked.domain)[0]
         try:
             with self._transport(endpoint, asked.path, auth, "pull,push") as transport:
-                return Push(self._store, transport, told).run(image, asked)
+                for tagged in wanted:
+                    digest = Push(self._store, transport, told).run(self._store.get(str(tagged)), tagged)
+                return digest
         except RegistryError as error:
             raise general(error) from None
+
+    def _tagged(self, asked: Reference, all_tags: bool) -> list[Reference]:
+        """The tags to push, at least one. Raises NotFound with dockerd's words (distribution/push.go)."""
+        known = [tagged for image in self._store.list() for tagged in image.references if tagged.name == asked.name]
+        tags = sorted((tagged for tagged in known if tagged.tag), key=str)
+        if not tags:
+            raise NotFound(f"An image does not exist locally with the tag: {asked.familiar_name}")
+        if all_tags:
+            return tags
+        if asked not in tags:
+            raise NotFound(f"tag does not exist: {asked.familiar}")
+        return [asked]
 
     def distribution_inspect(self, reference: Reference | str, auth: Auth = None) -> dict[str, Any]:
         """The API's DistributionInspect: the descriptor of a name in the registry, and its platforms."""
