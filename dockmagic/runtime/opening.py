@@ -26,10 +26,11 @@ class ShimRuntime:
         self._zygote = zygote
 
     def prepare(self, spec: Spec, folder: Path) -> ShimProcess:
-        return ShimProcess(spec.id, folder, self._fork(Work(spec, str(folder))))
+        return ShimProcess(spec.id, folder, self._fork(Work(spec, str(folder)), spec.pid_mode != "private"))
 
     def prepare_exec(self, spec: Spec, folder: Path, container: Process) -> ShimProcess:
-        return ShimProcess(spec.id, folder, self._fork(Work(spec, str(folder), container.pid or -1)))
+        target = container.pid or -1
+        return ShimProcess(spec.id, folder, self._fork(Work(spec, str(folder), target), not _has_own_pids(target)))
 
     def prepare_relay(self, folder: Path, network: str = "") -> socket.socket:
         """A relay's control connection; see networks/relay.py. ``network``: the namespace's file it is to enter."""
@@ -42,13 +43,14 @@ class ShimRuntime:
         """End the zygote; what runs, runs on."""
         self._zygote.close()
 
-    def _fork(self, work: Work | RelayWork) -> socket.socket:
+    def _fork(self, work: Work | RelayWork, fresh: bool = False) -> socket.socket:
+        """The engine's end of the control connection. ``fresh``: not a shim forked ahead; see :class:`zygote.Work`."""
         ours, theirs = messages.pair()
         fd = os.memfd_create("dockmagic-spec")
         try:
             os.write(fd, pickle.dumps(work, protocol=5))
             os.lseek(fd, 0, os.SEEK_SET)
-            messages.send(self._zygote, {}, (theirs.fileno(), fd))
+            messages.send(self._zygote, {"fresh": fresh}, (theirs.fileno(), fd))
         except OSError as error:
             ours.close()
             raise DockmagicError(f"the runtime's zygote is gone: {error.strerror}") from error
@@ -83,6 +85,14 @@ def open_runtime(folder: Path, tier: str | None = None) -> ShimRuntime:
         capabilities=capabilities.effective(),
     )
     return ShimRuntime(capability, start_zygote(Setup(capability.tier, str(registry), ground)))
+
+
+def _has_own_pids(target: int) -> bool:
+    """Whether a process is in another pid namespace than this one."""
+    try:
+        return os.readlink(f"/proc/{target}/ns/pid") != os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return True  # it has ended, which its exec will say
 
 
 def _choose(folder: Path, forced: str) -> Capability:

@@ -27,7 +27,7 @@ from dockmagic.runtime.namespaces.ground import Ground
 from dockmagic.runtime.protocols import Tier
 from dockmagic.runtime.spec import Spec
 
-_CALM = 0.02
+_CALM = 0.05
 """Seconds without a request after which a shim is forked ahead: not while the last one needs the processors."""
 _BOOT = (
     "import sys; sys.path.insert(0, sys.argv[1]); from dockmagic.runtime.zygote import main;"
@@ -49,7 +49,11 @@ class Setup:
 
 @dataclass(frozen=True)
 class Work:
-    """What a shim is for: ``target`` is a running container's first process for an exec, else 0."""
+    """What a shim is for: ``target`` is a running container's first process for an exec, else 0.
+
+    A shim forked ahead can't be used (the request says ``fresh``) where the process is to be in the engine's own pid
+    namespace: it has left that for its children, and in a user namespace there is no way back.
+    """
 
     spec: Spec
     folder: str
@@ -135,18 +139,21 @@ class _Zygote:
         calm.register(self._requests, select.POLLIN)
         while True:
             if self._spare is None and not calm.poll(_CALM * 1000):
-                self._spare = self._fork()
+                self._spare = self._fork(ahead=True)
             received = messages.receive(self._requests)
             if received is None:
                 return
-            _message, fds = received
-            self._hand_over(fds)
+            message, fds = received
+            self._hand_over(fds, fresh=bool(message.get("fresh")))
             for fd in fds:
                 os.close(fd)
 
-    def _hand_over(self, fds: list[int]) -> None:
+    def _hand_over(self, fds: list[int], *, fresh: bool) -> None:
         for _attempt in range(2):  # a spare that was killed is replaced once
-            spare, self._spare = self._spare or self._fork(), None
+            if fresh:
+                spare = self._fork(ahead=False)
+            else:
+                spare, self._spare = self._spare or self._fork(ahead=False), None
             if spare is None:
                 break
             with spare:
@@ -159,7 +166,7 @@ class _Zygote:
         with socket.socket(fileno=os.dup(fds[0])) as control:
             messages.send(control, {"error": f"fork: {reason}", "code": 128})
 
-    def _fork(self) -> socket.socket | None:
+    def _fork(self, *, ahead: bool) -> socket.socket | None:
         """A shim that waits for its work on the other end; None when there can be no more processes."""
         ours, theirs = messages.pair()
         try:
@@ -171,11 +178,11 @@ class _Zygote:
         if child == 0:
             ours.close()
             self._requests.close()
-            self._be_shim(theirs)
+            self._be_shim(theirs, ahead)
         theirs.close()
         return ours
 
-    def _be_shim(self, source: socket.socket) -> NoReturn:
+    def _be_shim(self, source: socket.socket, ahead: bool) -> NoReturn:
         note = os.path.join(self._registry, str(os.getpid()))
         folder = ""
         try:
@@ -186,6 +193,9 @@ class _Zygote:
             os.setsid()
             _leave_note(note)
             _warm_up()
+            get_ready = getattr(self._tier, "get_ready", None)
+            if get_ready is not None and ahead:
+                get_ready()
             received = messages.receive(source)
             source.close()
             if received is not None:

@@ -40,10 +40,13 @@ def test_the_capability_of_each_kind(machine: Machine) -> None:
 
 
 def test_probing_is_quick(tmp_path: Path) -> None:
-    probe.probe_tier("namespaces", tmp_path)
+    assert min(_seconds_of_a_probe(tmp_path) for _ in range(5)) < 0.1
+
+
+def _seconds_of_a_probe(folder: Path) -> float:
     started = time.perf_counter()
-    probe.probe_tier("namespaces", tmp_path)
-    assert time.perf_counter() - started < 0.1
+    probe.probe_tier("namespaces", folder)
+    return time.perf_counter() - started
 
 
 def test_probing_leaves_this_process_where_it_was(tmp_path: Path) -> None:

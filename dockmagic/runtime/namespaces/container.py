@@ -31,8 +31,6 @@ _IGNORED = frozenset(
 
 def become_container(spec: Spec, ground: Ground, stdio: tuple[int, int, int], shim: socket.socket) -> NoReturn:
     """Everything from the fork to the exec of ``spec.args``."""
-    libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
-    os.setsid()
     joined = [(_open(spec.ipc), libc.CLONE_NEWIPC), (_open(spec.network), libc.CLONE_NEWNET)]
     libc.unshare(_own_namespaces(spec))
     for fd, kind in joined:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 from typing import NoReturn
 
@@ -36,8 +35,6 @@ def become_exec(
     spec: Spec, ground: Ground, target: int, spaces: dict[str, int], stdio: tuple[int, int, int], shim: socket.socket
 ) -> NoReturn:
     """Everything from the fork (already in the container's pid namespace) to the exec of ``spec.args``."""
-    libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
-    os.setsid()
     join_same(target)
     root = os.open(f"/proc/{target}/root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     if not ground.rootless:

@@ -98,7 +98,7 @@ def _folder(root: str, path: str) -> str:
 
 def add_mount(root: str, mount: Mount) -> None:
     """One bind or tmpfs mount of the Spec, at its target inside ``root``, which is made when it is missing."""
-    is_file = mount.kind == "bind" and not os.path.isdir(mount.source)
+    is_file = mount.kind == "bind" and not stat.S_ISDIR(os.stat(mount.source).st_mode)
     target = make_target(root, mount.target, is_file=is_file)
     # A link changed under our feet must not lead outside: mount on the very thing that was checked
     fd = os.open(target, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import socket
-from collections.abc import Callable
 from typing import NoReturn
 
-from dockmagic.runtime import libc, messages
-from dockmagic.runtime.namespaces import capabilities, command, seccomp
+from dockmagic.runtime import libc
+from dockmagic.runtime.namespaces import capabilities, seccomp
+from dockmagic.runtime.namespaces.birth import Birth
 from dockmagic.runtime.namespaces.cgroups import Group, wants_group
 from dockmagic.runtime.namespaces.container import become_container
 from dockmagic.runtime.namespaces.execute import become_exec, open_namespaces
@@ -89,6 +90,7 @@ class NamespaceTier:
     def __init__(self, name: str, ground: Ground) -> None:
         self.name = name
         self._ground = ground
+        self._ready: Birth | None = None
         if seccomp.supported():  # once here, not in every child
             seccomp.default_profile(capabilities.mask_of(DEFAULT_CAPABILITIES))
 
@@ -97,92 +99,63 @@ class NamespaceTier:
 
         return next(capability for capability in probe() if capability.tier == self.name)
 
+    def get_ready(self) -> None:
+        """Fork the process of a container with a pid namespace of its own ahead; runs in the shim, before its work."""
+        libc.unshare(libc.CLONE_NEWPID)
+        self._ready = Birth(self._become)
+
     def launch(self, spec: Spec, stdio: tuple[int, int, int]) -> Child:
-        if spec.pid_mode.startswith("ns:"):
-            fd = os.open(spec.pid_mode[3:], os.O_RDONLY | os.O_CLOEXEC)
-            libc.setns(fd, libc.CLONE_NEWPID)
-            os.close(fd)
-        elif spec.pid_mode == "host":
-            libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
-        else:
-            libc.unshare(libc.CLONE_NEWPID)
+        birth = self._birth(spec.pid_mode)
         group = None
         if wants_group(spec.limits):
             group = Group(spec.id)
             group.apply(spec.limits)
-
-        def become(shim: socket.socket) -> NoReturn:
-            if group is not None:
-                group.join()
-            become_container(spec, self._ground, stdio, shim)
-
+            group.add(birth.pid)
+        told = os.memfd_create("dockmagic-spec")
         try:
-            pid, console = _fork(become)
+            os.write(told, pickle.dumps(spec, protocol=5))
+            console = birth.go(told, *(fd for fd in stdio if fd >= 0))
         except StartError:
             if group is not None:
                 group.remove()
             raise
-        return Child(spec.id, pid, console, group, whole_tree=spec.pid_mode != "private")
+        finally:
+            os.close(told)
+        return Child(spec.id, birth.pid, console, group, whole_tree=spec.pid_mode != "private")
+
+    def _birth(self, pid_mode: str) -> Birth:
+        if pid_mode == "private":
+            if self._ready is None:
+                self.get_ready()
+            birth, self._ready = self._ready, None
+            assert birth is not None
+            return birth
+        if pid_mode == "host":
+            libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
+        else:
+            fd = os.open(pid_mode.removeprefix("ns:"), os.O_RDONLY | os.O_CLOEXEC)
+            libc.setns(fd, libc.CLONE_NEWPID)
+            os.close(fd)
+        return Birth(self._become)
+
+    def _become(self, shim: socket.socket, fds: list[int]) -> NoReturn:
+        """In the child."""
+        told, *streams = fds
+        os.lseek(told, 0, os.SEEK_SET)
+        with open(told, "rb") as file:
+            spec: Spec = pickle.load(file)
+        become_container(spec, self._ground, (streams[0], streams[1], streams[2]) if streams else (-1, -1, -1), shim)
 
     def execute(self, target: int, spec: Spec, stdio: tuple[int, int, int]) -> Child:
         try:
             spaces = open_namespaces(target)
         except OSError as error:
             raise StartError("cannot exec in a stopped container", 128) from error
+        if self._ready is not None:
+            self._ready.cancel()
         if "pid" in spaces:
             libc.setns(spaces["pid"], libc.CLONE_NEWPID)
-        pid, console = _fork(lambda shim: become_exec(spec, self._ground, target, spaces, stdio, shim))
+        birth = Birth(lambda shim, _fds: become_exec(spec, self._ground, target, spaces, stdio, shim))
         for fd in spaces.values():
             os.close(fd)
-        return Child(spec.id, pid, console, whole_tree=False)
-
-
-def _fork(become: Callable[[socket.socket], NoReturn]) -> tuple[int, int]:
-    """Fork; in the child ``become`` never returns. Its pid and its terminal's near side (-1: none).
-
-    The socket between the two closes at the exec, or brings what went wrong.
-    """
-    ours, theirs = messages.pair()
-    with ours:
-        pid = os.fork()
-        if pid == 0:
-            ours.close()
-            _tell_failure(become, theirs)
-        theirs.close()
-        console, error = -1, None
-        while (received := messages.receive(ours)) is not None:
-            message, fds = received
-            if fds:
-                console = fds[0]
-            if "error" in message:
-                error = StartError(message["error"], message["code"])
-    if error is not None:
-        os.waitpid(pid, 0)
-        if console >= 0:
-            os.close(console)
-        raise error
-    return pid, console
-
-
-def _tell_failure(become: Callable[[socket.socket], NoReturn], shim: socket.socket) -> NoReturn:
-    try:
-        try:
-            become(shim)
-        except StartError as error:
-            messages.send(shim, {"error": str(error), "code": error.code})
-        except OSError as error:
-            text = f"{error.filename}: " if error.filename else ""
-            text += command.words(error.errno or 0)
-            messages.send(shim, {"error": text, "code": command.exit_code(text)})
-        except BaseException as error:  # whatever it is, this forked process must not run on as a second shim
-            messages.send(shim, {"error": f"{error!r} in {_place(error)}", "code": 128})
-    finally:
-        os._exit(1)
-
-
-def _place(error: BaseException) -> str:
-    """Where it was raised. (No imports here, as traceback's own: the root folder may be the container's.)"""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace is not None else "?"
+        return Child(spec.id, birth.pid, birth.go(), whole_tree=False)
