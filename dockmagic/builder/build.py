@@ -109,6 +109,7 @@ class _Build:
         self._context: Context | None = None
         self._tree: Tree | None = None
         self._warnings: list[str] = []
+        self._rules: Ignore | None = None
         self._lock = threading.Lock()
 
     def run(self) -> BuildResult:
@@ -124,6 +125,7 @@ class _Build:
         text, filename = self._dockerfile(context)
         if self._request.on_dockerfile is not None:
             self._request.on_dockerfile(text)
+        self._rules = self._ignore_rules(context)
         contexts = NamedContexts(settings.contexts, self._remotes, self._folder)
         resolver = BaseImages(builder._store, builder._registry, self._request, self._reporter)
         resolver.check_syntax(text)
@@ -139,7 +141,7 @@ class _Build:
                 planner = Planner(text, filename, options, resolver, contexts, self._context_epoch)
                 target = planner.plan()
                 if not built:
-                    self._warnings = report_checks(text, options, self._reporter, self._ignore_rules())
+                    self._warnings = report_checks(text, options, self._reporter, self._rules)
                 solver = self._solver(planner, digester, transfer.brought)
                 try:
                     result = solver.solve(target)
@@ -266,19 +268,17 @@ class _Build:
             cache.learn_tree(key, f"file {path}", "-" if data is None else "=" + data.decode("latin-1"))
         return data
 
-    def _ignore_rules(self) -> Ignore | None:
-        context = self._context
-        if context is None or context.dockerfile is not None:
+    def _ignore_rules(self, context: Context) -> Ignore | None:
+        if context.dockerfile is not None:
             return None
-        return ignore_of(self._read, self._settings.dockerfile)
+        with self._reporter.vertex("[internal] load .dockerignore").running():
+            return ignore_of(self._read, self._settings.dockerfile)
 
     def _build_context(self) -> Tree:
         """The context's files without what is to be ignored; worked out when the first step asks."""
         with self._lock:
             if self._tree is None:
                 assert self._context is not None, "loaded before anything is solved"
-                with self._reporter.vertex("[internal] load .dockerignore").running():
-                    rules = self._ignore_rules()
                 tree = self._context.tree
-                self._tree = MaskedTree(tree, rules) if rules is not None else tree
+                self._tree = MaskedTree(tree, self._rules) if self._rules is not None else tree
             return self._tree
