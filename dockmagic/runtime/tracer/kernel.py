@@ -53,6 +53,7 @@ ptrace = _unchecked.ptrace
 ptrace_checked = _checked.ptrace
 syscall = _checked.syscall
 getxattr, lgetxattr = _unchecked.getxattr, _unchecked.lgetxattr
+getxattr_checked, lgetxattr_checked = _checked.getxattr, _checked.lgetxattr
 faccessat = _checked.faccessat
 get_errno = ctypes.get_errno
 

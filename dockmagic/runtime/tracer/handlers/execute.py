@@ -11,12 +11,15 @@ from dockmagic.runtime.tracer.elf import Program, Programs
 from dockmagic.runtime.tracer.guest import CHANGED, Guest, Handler, NeedScratch
 from dockmagic.runtime.tracer.identity import Credentials, may
 from dockmagic.runtime.tracer.kernel import AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, fail, signed32
+from dockmagic.runtime.tracer.memory import AddressSpace
 from dockmagic.runtime.tracer.namespace import Place
 from dockmagic.runtime.tracer.task import Task
 
 _MAX_INTERPRETERS = 5  # BINPRM recursion limit, fs/exec.c
 _ARGUMENT_LIMIT = 131072  # MAX_ARG_STRLEN
-_AT_EXECFN = 31  # linux/auxvec.h
+_AT_NULL, _AT_EXECFN = 0, 31  # linux/auxvec.h
+_STACK_READS = (8192, 1 << 20)
+"""Bytes of a new program's stack to look for the auxiliary vector in: mostly it is near, but arguments may be many."""
 _WORD = struct.Struct("=Q")
 
 
@@ -161,18 +164,11 @@ class Execute:
         guest.registers.load(task.pid)
         stack = self._words[guest.arch.stack]
         space, pid = task.space, task.pid
-        data = space.read(pid, stack, 65536)
-        at = self._auxiliary(data)
-        while 0 <= at <= len(data) - 16:
-            kind, value = struct.unpack_from("=QQ", data, at)
-            if kind == 0:
+        for size in _STACK_READS:
+            data = space.read(pid, stack, size)
+            at = self._auxiliary(data)
+            if at >= 0 and _name_program(space, pid, data, at, name):
                 return
-            if kind == _AT_EXECFN:
-                current = space.string(pid, value)
-                if len(name) <= len(current):
-                    space.write(pid, value, name + b"\0")
-                return
-            at += 16
 
     def _auxiliary(self, data: bytes) -> int:
         """Where in a new program's stack the auxiliary vector starts, or -1 when it is not in ``data``."""
@@ -181,3 +177,15 @@ class Execute:
         while at >= 0 and at % 8:
             at = data.find(bytes(8), at + 1)
         return at + 8 if at >= 0 else -1
+
+
+def _name_program(space: AddressSpace, pid: int, data: bytes, at: int, name: bytes) -> bool:
+    """Put ``name`` where the auxiliary vector at ``at`` has AT_EXECFN; False when ``data`` ends before that."""
+    while at <= len(data) - 16:
+        kind, value = struct.unpack_from("=QQ", data, at)
+        if kind == _AT_EXECFN and len(name) <= len(space.string(pid, value)):
+            space.write(pid, value, name + b"\0")
+        if kind in (_AT_EXECFN, _AT_NULL):
+            return True
+        at += 16
+    return False
