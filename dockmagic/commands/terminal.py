@@ -8,11 +8,11 @@ import os
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 from dockmagic.commands.console import Live, Resize
+from dockmagic.commands.pacing import Pacer
 
 if TYPE_CHECKING:
     from dockmagic.views.view import View
@@ -124,23 +124,25 @@ class Redrawn:
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self._write = write
         self._lines = 0
-        self._last = 0.0
+        self._view: View | None = None
+        self._pacer = Pacer(self._redraw, PAUSE)
 
     def update(self, view: View) -> None:
-        now = time.monotonic()
-        if now - self._last < PAUSE:
-            return
-        self._last = now
-        self._draw(view.text(), whole=False)
+        self._view = view
+        self._pacer.touch()
 
     def close(self, view: View | None) -> None:
-        self._draw(view.text() if view is not None else "", whole=True)
+        self._pacer.stop()
+        self._put(view.text().split("\n") if view is not None and view.text() else [])
 
-    def _draw(self, text: str, *, whole: bool) -> None:
+    def _redraw(self) -> None:
+        if self._view is None:
+            return
         columns, rows = shutil.get_terminal_size()
-        lines = text.split("\n") if text else []
-        if not whole:
-            lines = [line[: columns - 1] for line in lines[-(rows - 2) :]]
+        lines = [line[: columns - 1] for line in self._view.text().split("\n")[-(rows - 2) :]]
+        self._put(lines)
+        self._lines = len(lines)
+
+    def _put(self, lines: list[str]) -> None:
         up = f"\x1b[{self._lines}A\r" if self._lines else ""
         self._write((up + "\x1b[J" + "".join(f"{line}\n" for line in lines)).encode("utf-8", "replace"))
-        self._lines = 0 if whole else len(lines)

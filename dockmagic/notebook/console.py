@@ -6,12 +6,12 @@ import codecs
 import getpass
 import io
 import sys
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dockmagic.commands.console import Live, Resize
+from dockmagic.commands.pacing import Pacer
 from dockmagic.commands.terminal import Once
 
 if TYPE_CHECKING:
@@ -86,17 +86,21 @@ class Display:
         self._handle: Any = display.display(  # type: ignore[no-untyped-call,unused-ignore]
             EMPTY, raw=True, display_id=True
         )
-        self._last = 0.0
+        self._view: View | None = None
         self._shown = False
+        self._pacer = Pacer(self._draw, PAUSE)
 
     def update(self, view: View) -> None:
-        now = time.monotonic()
-        if self._handle is None or now - self._last < PAUSE:
-            return
-        self._last, self._shown = now, True
-        self._handle.update(view._repr_mimebundle_(), raw=True)
+        self._view = view
+        self._pacer.touch()
+
+    def _draw(self) -> None:
+        if self._handle is not None and self._view is not None:
+            self._shown = True
+            self._handle.update(self._view._repr_mimebundle_(), raw=True)
 
     def close(self, view: View | None) -> None:
+        self._pacer.stop()
         if self._handle is not None and self._shown:
             self._handle.update(EMPTY, raw=True)
         if view is not None:

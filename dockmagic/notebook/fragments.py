@@ -95,7 +95,7 @@ def kind_of(code: str) -> str:
 
 def docker_lines(code: str) -> list[str]:
     """The commands of a cell of docker lines, continued lines joined, comments left out. Raises ValueError."""
-    joined = re.sub(r"\\\n\s*", " ", code)
+    joined = re.sub(r"[ \t]*\\\n\s*", " ", code)
     commands = []
     for line in (raw.strip() for raw in joined.split("\n")):
         if not line or line.startswith("#"):

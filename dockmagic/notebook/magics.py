@@ -142,6 +142,8 @@ class DockerMagics(Magics):
             show(view)
         count = self._ip.execution_count
         view.shown = lambda: bool(self._ip.execution_count == count)
+        if getattr(self._ip, "kernel", None) is None and _alone():
+            return None  # IPython in a terminal would write an empty Out[n] for what is shown already
         return view
 
 
@@ -155,11 +157,18 @@ def _with_stdin(words: list[str]) -> list[str]:
 
 def _assigned() -> bool:
     """Whether the running line keeps the magic's value (``r = %docker ps``), so that it needs no showing."""
+    return bool(re.match(r"\s*[\w.\[\]'\", *()]+=\s*get_ipython\(\)\.run_(line|cell)_magic\(", _line()))
+
+
+def _alone() -> bool:
+    """Whether the magic is the whole of the running line."""
+    return bool(re.match(r"get_ipython\(\)\.run_(line|cell)_magic\(", _line()))
+
+
+def _line() -> str:
+    """The line of the cell, as IPython made it Python, that is running."""
     frame: Any = sys._getframe()
     inside = (os.path.dirname(__file__), f"{os.sep}IPython{os.sep}")
     while frame is not None and any(part in frame.f_code.co_filename for part in inside):
         frame = frame.f_back
-    if frame is None:
-        return False
-    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
-    return bool(re.match(r"\s*[\w.\[\]'\", *()]+=\s*get_ipython\(\)\.run_(line|cell)_magic\(", line))
+    return "" if frame is None else linecache.getline(frame.f_code.co_filename, frame.f_lineno)

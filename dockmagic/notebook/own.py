@@ -88,12 +88,13 @@ def _dockerfile(shell: InteractiveShell, options: Options, operands: list[str]) 
         shell.set_next_input(f"%%dockerfile\n{text}")
         return None
     kernel: Any = getattr(shell, "kernel", None)
+    history = shell.history_manager
     if operands:
         gathered = gather_file(Path(operands[0]).expanduser())
     elif getattr(kernel, "fragments", None) is not None:
         gathered = kernel.fragments.text
     else:
-        gathered = gather(replayed([str(cell) for cell in shell.user_ns.get("In", [])]))
+        gathered = gather(replayed(list(history.input_hist_raw) if history is not None else []))
     if not gathered.strip():
         raise CommandError("no Dockerfile cell has been run here yet")
     return _give(gathered, options)

@@ -123,15 +123,15 @@ class BuildProgress(View):
     @property
     def instructions(self) -> list[Step]:
         """The steps that are instructions of the Dockerfile, in their order."""
-        return [s for s in self.steps.values() if s.instruction]
+        return [s for s in list(self.steps.values()) if s.instruction]
 
     @property
     def failed(self) -> Step | None:
-        return next((s for s in self.steps.values() if s.failed), None)
+        return next((s for s in list(self.steps.values()) if s.failed), None)
 
     def listed(self) -> list[Step]:
         """Instructions, and of the rest what runs or failed."""
-        return [s for s in self.steps.values() if s.instruction or s.state in {"running", "failed"}]
+        return [s for s in list(self.steps.values()) if s.instruction or s.state in {"running", "failed"}]
 
     def text(self) -> str:
         lines = []
@@ -192,7 +192,8 @@ class BuildResult(View):
         for warning in self.warnings:
             place = f" (line {warning.line})" if warning.line else ""
             lines.append(f"WARNING: {clean(warning.short, lines=False)}{place}")
-        lines.append(self.tree.text() if self.tree else f"{', '.join(self.tags)}  {self.image_id[7:19]}".strip())
+        names = clean(", ".join(self.tags), lines=False)
+        lines.append(self.tree.text() if self.tree else f"{names}  {self.image_id[7:19]}".strip())
         return "\n".join(lines)
 
     def html(self) -> str:

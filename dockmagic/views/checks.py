@@ -39,8 +39,8 @@ class Checks(View):
         lines = []
         for number, line, found in self.marked():
             lines.append(f"{clean(self.name, lines=False)}:{number} | {clean(line, lines=False)}")
-            lines += [f"  WARNING: {f.rule}: {clean(f.detail, lines=False)}" for f in found]
-        lines += [f"WARNING: {f.rule}: {clean(f.detail, lines=False)}" for f in self.findings if not f.line]
+            lines += [f"  WARNING: {clean(f'{f.rule}: {f.detail}', lines=False)}" for f in found]
+        lines += [f"WARNING: {clean(f'{f.rule}: {f.detail}', lines=False)}" for f in self.findings if not f.line]
         return "\n".join(lines)
 
     def html(self) -> str:

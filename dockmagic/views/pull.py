@@ -53,12 +53,12 @@ class PullProgress(View):
     def text(self) -> str:
         if self.quiet:
             return ""
-        lines = [f"{x.id}: {x.status}" if isinstance(x, LayerState) else x for x in self._lines]
+        lines = [f"{x.id}: {x.status}" if isinstance(x, LayerState) else x for x in list(self._lines)]
         return "\n".join(clean(line, lines=False) for line in lines)
 
     def html(self) -> str:
         if self.quiet:
             return ""
-        items = [x if isinstance(x, LayerState) else None for x in self._lines]
-        texts = [x if isinstance(x, str) else "" for x in self._lines]
+        items = [x if isinstance(x, LayerState) else None for x in list(self._lines)]
+        texts = [x if isinstance(x, str) else "" for x in list(self._lines)]
         return render("pull.html", lines=list(zip(items, texts, strict=True)))

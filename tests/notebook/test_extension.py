@@ -1,0 +1,124 @@
+"""Loading, unloading, and the magics in IPython without a kernel."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from dockmagic.notebook.completion import complete_dockerfile, complete_line
+from dockmagic.notebook.errors import DockerError
+
+
+class NoNames:
+    """An engine that has nothing but what a test says."""
+
+    def images(self) -> list[str]:
+        return ["alpine:latest", "busybox:latest"]
+
+    def containers(self) -> list[str]:
+        return ["web", "worker"]
+
+    def networks(self) -> list[str]:
+        return ["bridge"]
+
+    def volumes(self) -> list[str]:
+        return ["data"]
+
+
+def test_loading_is_quick_and_starts_nothing() -> None:
+    code = (
+        "import sys, time; from IPython.core.interactiveshell import InteractiveShell as S; ip = S.instance();"
+        "begin = time.perf_counter(); ip.run_line_magic('load_ext', 'dockmagic');"
+        "print(time.perf_counter() - begin, [m for m in ('docker', 'click', 'requests') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    seconds, loaded = done.stdout.strip().split(" ", 1)
+    assert loaded == "[]"
+    assert float(seconds) < 0.15
+
+
+def test_loading_twice_and_unloading_leaves_nothing(ip: InteractiveShell) -> None:
+    from dockmagic.notebook import extension
+
+    matchers = list(ip.Completer.custom_matchers)
+    extension.load(ip)
+    assert ip.Completer.custom_matchers == matchers
+    extension.unload(ip)
+    for kind in ("line", "cell"):
+        assert not {"docker", "dockerfile", "dockmagic"} & set(ip.magics_manager.magics[kind])
+    assert len(ip.Completer.custom_matchers) == len(matchers) - 1
+    assert not list(ip.strdispatchers["complete_command"].flat_matches("%docker"))
+    extension.unload(ip)
+    extension.load(ip)
+    assert "docker" in ip.magics_manager.magics["line"]
+
+
+def test_errors_render_themselves_without_a_traceback() -> None:
+    error = DockerError("ERROR: failed\n\nUsage: x", frame="cell:1\n 1 | >>> RUN x\n")
+    assert error._render_traceback_() == ["cell:1\n 1 | >>> RUN x", "ERROR: failed", "Usage: x"]
+
+
+def test_help_needs_no_engine(ip: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    ip.run_line_magic("docker", "run --help")
+    ip.run_line_magic("dockerfile", "--help")
+    ip.run_line_magic("dockmagic", "")
+    told = capsys.readouterr().out
+    assert "Usage:  docker run [OPTIONS] IMAGE [COMMAND] [ARG...]" in told
+    assert "Usage:  %%dockerfile [OPTIONS]" in told
+    assert "freeze" in told
+
+
+def test_a_value_that_is_kept_is_not_shown(ip: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    ip.run_cell("kept = %docker ps --help")
+    assert capsys.readouterr().out == ""
+    assert str(ip.user_ns["kept"]).startswith("Usage:")
+    ip.run_cell("%docker ps --help")
+    assert capsys.readouterr().out.startswith("Usage:")
+
+
+@pytest.mark.parametrize(
+    ("text", "some", "none"),
+    [
+        ("im", ["images", "image", "import"], ["ps"]),
+        ("container pr", ["prune"], ["ps"]),
+        ("run --ent", ["--entrypoint"], ["--env"]),
+        ("run --rm al", ["alpine:latest"], ["web"]),
+        ("stop w", ["web", "worker"], ["alpine:latest"]),
+        ("run --network ", ["bridge"], ["web"]),
+        ("run -v ", ["data:"], ["web"]),
+        ("nonsense ", [], ["web"]),
+    ],
+)
+def test_completion_of_the_command_line(text: str, some: list[str], none: list[str]) -> None:
+    found = complete_line(text, NoNames())  # type: ignore[arg-type]
+    assert set(some) <= set(found)
+    assert not set(none) & set(found)
+
+
+@pytest.mark.parametrize(
+    ("body", "some"),
+    [
+        ("FR", ["FROM"]),
+        ("FROM a", ["alpine:latest"]),
+        ("FROM alpine AS made\nCOPY --from=m", ["--from=made"]),
+        ("FROM alpine\nCOPY --ch", ["--chmod=", "--chown="]),
+        ("FROM alpine\nr", ["RUN"]),
+        ("FROM alpine ", ["AS"]),
+    ],
+)
+def test_completion_of_a_dockerfile(body: str, some: list[str]) -> None:
+    assert set(some) <= set(complete_dockerfile(body, NoNames()))  # type: ignore[arg-type]
+
+
+def test_completion_through_ipython(ip: InteractiveShell) -> None:
+    assert "images" in ip.complete("im", "%docker im")[1]
+
+
+def test_gathering_what_was_run(ip: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    ip.run_cell("%%dockerfile --no-run -t one\nFROM alpine\nRUN echo 1\n", store_history=True)
+    capsys.readouterr()
+    ip.run_cell("%dockmagic dockerfile", store_history=True)
+    assert capsys.readouterr().out == "# %%dockerfile --no-run -t one\nFROM alpine AS one\nRUN echo 1\n"
