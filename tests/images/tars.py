@@ -30,7 +30,7 @@ def folder(name: str, **fields: Any) -> tuple[tarfile.TarInfo, bytes]:
 
 
 def symlink(name: str, target: str, **fields: Any) -> tuple[tarfile.TarInfo, bytes]:
-    return entry(name, type=tarfile.SYMTYPE, linkname=target, **fields)
+    return entry(name, type=tarfile.SYMTYPE, linkname=target, **{"mode": 0o777, **fields})
 
 
 def hardlink(name: str, target: str, **fields: Any) -> tuple[tarfile.TarInfo, bytes]:
