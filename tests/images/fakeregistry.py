@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 import re
+import ssl
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -59,6 +60,12 @@ class FakeRegistry:
     @property
     def url(self) -> str:
         return f"http://{self.host}"
+
+    def speak_tls(self, certificate: str) -> None:
+        """From now on TLS, with the key and certificate in the file ``certificate``."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
 
     def close(self) -> None:
         self.server.shutdown()

@@ -170,6 +170,27 @@ def test_a_redirect_to_another_host_carries_no_authorization(guarded: FakeRegist
         assert all("Authorization" not in headers for headers in cdn.asked("GET", "/blobs/"))
 
 
+def test_an_upload_at_another_host_carries_no_authorization(
+    guarded: FakeRegistry, registry: Registry, store: Store
+) -> None:
+    image = registry.pull(f"{guarded.host}/a")
+    store.tag(image.id, f"{guarded.host}/b:1")
+    guarded.allow_mounts = False
+    with fake_registry() as other:
+        other.blobs = guarded.blobs
+
+        def elsewhere(method: str, path: str) -> tuple[int, dict[str, str], bytes] | None:
+            if method != "POST" or "mount=" in path:
+                return None
+            other.uploads[f"u{len(other.requests)}"] = bytearray()
+            return 202, {"Location": f"{other.url}/v2/b/blobs/uploads/u{len(other.requests)}"}, b""
+
+        guarded.answer = elsewhere
+        registry.push(f"{guarded.host}/b:1", auth=LOGIN)
+        assert len(other.asked("PATCH", "/uploads/")) == 2
+        assert all("Authorization" not in headers for _, _, headers in other.requests)
+
+
 def test_a_login_is_not_sent_to_a_token_server_without_tls(store: Store) -> None:
     from dockmagic.images.registry.auth import Authorizer
 

@@ -78,12 +78,10 @@ def from_answer(status: int, body: bytes, challenge: tuple[str, str] | None = No
         if not code:
             return RegistryError(f"received unexpected HTTP status: {_status_line(status)}", "UNKNOWN", status)
         told = [(code, _WORDS.get(code, code.lower()))]
-    code = told[0][0]
-    messages = [f"{_LABELS.get(code, code.lower().replace('_', ' '))}: {message}" for code, message in told[:1]]
-    return RegistryError(messages[0], code, status)
+    code, message = told[0]
+    return RegistryError(f"{code.lower().replace('_', ' ')}: {message}", code, status)
 
 
-_LABELS = {"TOOMANYREQUESTS": "toomanyrequests"}
 _BY_STATUS = {401: "UNAUTHORIZED", 403: "DENIED", 429: "TOOMANYREQUESTS"}
 # the words of distribution's registry/api/errcode and registry/api/v2/errors.go
 _WORDS = {

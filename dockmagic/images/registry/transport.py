@@ -45,7 +45,7 @@ Body: TypeAlias = "Callable[[], _Readable | bytes]"
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to wait and how often to try. ``wait`` sleeps; it answers True when the work was given up meanwhile."""
+    """How long to wait and how often to try."""
 
     connect: float = 8.0
     """seconds to look a host up, and again to connect"""
@@ -75,6 +75,7 @@ class Transport:
         offline_token: bool = False,
     ) -> None:
         import requests
+        import urllib3
 
         self.endpoint = endpoint
         self.repository = repository
@@ -88,6 +89,8 @@ class Transport:
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
         self._session.headers["User-Agent"] = f"dockmagic/{__version__}"
+        if endpoint.verify is False:  # as the user said; a warning with each request would only fill the engine's log
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         self._base = ""
         self._resolved: set[str] = set()
         if endpoint.mirror:  # a login at Docker Hub is not the mirror's business
@@ -108,26 +111,34 @@ class Transport:
         """The base URL that answers ``/v2/``, found once. Raises RegistryUnreachable, RegistryError, Unauthorized."""
         if self._base:
             return self._base
-        failed: DockmagicError | None = None
-        for base in self.endpoint.bases:
-            url = f"{base}/v2/"
-            try:
-                with self._send("GET", url, None, None, None, self.authorizer.header) as response:
-                    if response.status_code in (400, 403, 404) and base != self.endpoint.bases[-1]:
-                        continue  # something else speaks TLS there
-                    if response.status_code == 401:  # what it asks for is got here already, to save a round trip
-                        challenges = parse_challenges(response.headers.get("WWW-Authenticate", ""))
-                        self.authorizer.answer(challenges, self.authorizer.header, url, "GET")
-            except (RegistryUnreachable, BrokenTransfer) as error:
-                failed = error
-                continue
-            self._base = base
-            return base
+        for attempt in range(self.patience.attempts):
+            failed: DockmagicError | None = None
+            for base in self.endpoint.bases:
+                try:
+                    if self._answers(base):
+                        self._base = base
+                        return base
+                except (RegistryUnreachable, BrokenTransfer) as error:
+                    failed = error
+            # a connection that broke may do better the next time; where nothing listens nothing will
+            if not isinstance(failed, BrokenTransfer) or self.stop.wait(self.patience.delay(attempt)):
+                break
         if isinstance(failed, RegistryUnreachable):
             raise failed
         raise RegistryUnreachable(
             str(failed or f'Get "{shown(self.endpoint.bases[0])}/v2/": no registry answers there')
         )
+
+    def _answers(self, base: str) -> bool:
+        """Whether a registry speaks at ``base``. What it asks for is got here already, to save a round trip."""
+        url = f"{base}/v2/"
+        with self._send("GET", url, None, None, None, self.authorizer.header) as response:
+            if response.status_code in (400, 403, 404) and base != self.endpoint.bases[-1]:
+                return False  # something else speaks TLS there
+            if response.status_code == 401:
+                challenges = parse_challenges(response.headers.get("WWW-Authenticate", ""))
+                self.authorizer.answer(challenges, self.authorizer.header, url, "GET")
+        return True
 
     def login(self) -> None:
         """Prove the credentials. Raises RegistryError where they are not accepted."""
@@ -204,7 +215,7 @@ class Transport:
             if response.status_code != 401 or again:
                 return response
             challenges = parse_challenges(response.headers.get("WWW-Authenticate", ""))
-            if _origin(response.url) != _origin(url):  # a store of blobs, not the registry, refused
+            if _origin(response.url) != _origin(self._base or url):  # a store of blobs, not the registry, refused
                 return response
             if not self.authorizer.answer(challenges, authorization, url, method):
                 return response
@@ -221,7 +232,7 @@ class Transport:
         authorization: str,
     ) -> requests.Response:
         """Send, following redirects; only the registry's own origin is shown the authorization."""
-        origin = _origin(url)
+        origin = _origin(self._base or url)
         for _ in range(_MAX_REDIRECTS + 1):
             sent = dict(headers or {})
             if authorization and _origin(url) == origin:
