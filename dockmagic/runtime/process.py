@@ -13,7 +13,7 @@ from typing import Any
 from dockmagic.errors import Conflict, DockmagicError
 from dockmagic.runtime import messages
 from dockmagic.runtime.protocols import StartError
-from dockmagic.runtime.spec import Exit
+from dockmagic.runtime.spec import Exit, Limits
 
 _SOCKET = "shim.sock"
 _EXIT = "exit.json"
@@ -65,6 +65,11 @@ class ShimProcess:
 
     def resume(self) -> None:
         self._command({"op": "resume"})
+
+    def update(self, limits: Limits) -> None:
+        """Change a running container's limits (docker update); None leaves one as it is. rlimits and shm stay."""
+        fields = ("memory", "memory_swap", "cpus", "cpu_shares", "cpuset", "pids")
+        self._command({"op": "update", "limits": {name: getattr(limits, name) for name in fields}})
 
     def wait(self, timeout: float | None = None) -> Exit | None:
         if not self._ended(timeout):

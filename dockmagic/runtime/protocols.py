@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dockmagic.errors import DockmagicError
-from dockmagic.runtime.spec import Exit, Spec
+from dockmagic.runtime.spec import Exit, Limits, Spec
 
 
 class StartError(DockmagicError):
@@ -103,6 +103,14 @@ class Process(Protocol):
     def pause(self) -> None: ...
 
     def resume(self) -> None: ...
+
+    def update(self, limits: Limits) -> None:
+        """Change the limits of a running container; None leaves one as it is."""
+        ...
+
+    def watch_log(self) -> int:
+        """The reading end of a pipe: bytes come when the log grew, its end when the log is complete."""
+        ...
 
     def wait(self, timeout: float | None = None) -> Exit | None:
         """How it ended, or None when ``timeout`` (seconds) passed first."""

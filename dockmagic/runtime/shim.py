@@ -21,7 +21,7 @@ from dockmagic.runtime.jsonlog import LogWriter, timestamp
 from dockmagic.runtime.loop import READ, Loop
 from dockmagic.runtime.messages import Message
 from dockmagic.runtime.protocols import Launched, StartError, Tier
-from dockmagic.runtime.spec import Spec
+from dockmagic.runtime.spec import Limits, Spec
 from dockmagic.runtime.stdio import Stdio, death_of
 from dockmagic.runtime.streams import Stdin, Streams
 
@@ -32,7 +32,7 @@ GRACE = 2.0
 LINGER = 30.0
 """Seconds that attachments get to read what waits for them after all has ended."""
 
-OPERATIONS = ("start", "status", "signal", "resize", "pause", "resume", "attach", "watch")
+OPERATIONS = ("start", "status", "signal", "resize", "pause", "resume", "update", "attach", "watch")
 """What a control connection may ask: ``{"op": …}`` is answered by one message, ``{}`` or with ``error``. Attach and
 watch bring a descriptor and are not answered."""
 
@@ -176,11 +176,11 @@ class Shim:
             launched.signal(int(message["number"]))
         elif operation == "resize":
             self._resize(int(message["rows"]), int(message["columns"]))
-        elif operation in ("pause", "resume"):
-            freeze = getattr(launched, operation, None)
-            if freeze is None:
-                return {"error": f"this tier can't {operation} a process"}
-            freeze()
+        elif operation in ("pause", "resume", "update"):
+            action = getattr(launched, operation, None)
+            if action is None:
+                return {"error": f"this tier can't {operation} a container"}
+            action(*([Limits(**message["limits"])] if operation == "update" else []))
         else:
             return {"error": f"unknown operation {operation}"}
         return {}

@@ -53,6 +53,22 @@ def test_an_exec_is_in_the_same_groups(limited: Machine) -> None:
     assert out.decode() != own
 
 
+def test_limits_change_while_it_runs(limited: Machine) -> None:
+    before = _groups()
+    container = limited.prepare("sleep", "100")
+    container.start()
+    container.update(Limits(pids=3))
+    code, _out, err = limited.run_exec(container, "sh", "-c", "sleep 1 & sleep 1 & sleep 1 & sleep 1 & wait")
+    assert code != 0
+    assert b"can't fork" in err
+    container.update(Limits(pids=-1))
+    assert limited.run_exec(container, "sh", "-c", "true & true & true & true & wait")[0] == 0
+    container.signal(9)
+    container.wait(5)
+    container.close()
+    assert _groups() == before
+
+
 def test_a_start_that_fails_leaves_no_group(limited: Machine) -> None:
     before = _groups()
     assert limited.run("nope", limits=Limits(pids=50))[0] == 127

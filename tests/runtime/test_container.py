@@ -196,3 +196,10 @@ def test_the_seccomp_profile_is_in_force(machine: Machine) -> None:
     assert filters == "2"
     if machine.kind != "single":  # there the emulation of root is a filter too
         assert _sh(machine, "grep Seccomp: /proc/self/status", seccomp="unconfined").split()[1] == "0"
+
+
+def test_apt_is_told_of_the_one_id(machine: Machine) -> None:
+    """And nothing of that is left in the root that becomes a layer."""
+    out = _sh(machine, 'cat "$APT_CONFIG" 2>/dev/null || true')
+    assert out == ('APT::Sandbox::User "root";\n' if machine.kind == "single" else "")
+    assert not (machine.folder / "rootfs" / "dev" / "dockmagic").exists()

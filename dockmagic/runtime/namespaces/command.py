@@ -39,6 +39,11 @@ def failed(message: str) -> StartError:
     return StartError(message, exit_code(message))
 
 
+def as_dict(env: tuple[str, ...]) -> dict[str, str]:
+    """``KEY=value`` items by key; of a key that is there twice the last one counts."""
+    return dict(item.split("=", 1) for item in env if "=" in item)
+
+
 def look_up(name: str, env: dict[str, str]) -> str:
     """The path of program ``name`` by the container's PATH; runs inside it, as its user, in its working directory.
 
@@ -79,7 +84,7 @@ def _why_not(path: str) -> int:
 def execute(path: str, args: tuple[str, ...], env: tuple[str, ...]) -> NoReturn:
     """Become the program. A failure now (missing interpreter, wrong format) is the container's own: 255, as runc."""
     try:
-        os.execve(path, args, dict(item.split("=", 1) for item in env if "=" in item))
+        os.execve(path, args, as_dict(env))
     except OSError as error:
         try:
             os.write(2, f"exec {path}: {words(error.errno or 0)}\n".encode())

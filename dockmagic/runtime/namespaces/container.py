@@ -89,13 +89,13 @@ def finish(spec: Spec, ground: Ground, streams: tuple[int, int, int]) -> NoRetur
     if spec.no_new_privileges:
         libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
         _install(filters)
-    env = dict(item.split("=", 1) for item in spec.env if "=" in item)
-    path = command.look_up(spec.args[0], env)
+    env = ids.environment(spec.env) if ground.single_id else spec.env
+    path = command.look_up(spec.args[0], command.as_dict(env))
     libc.close_on_exec_from(3)
     _reset_signals()
     if spec.init:
-        run_under_reaper(lambda: command.execute(path, spec.args, spec.env))
-    command.execute(path, spec.args, spec.env)
+        run_under_reaper(lambda: command.execute(path, spec.args, env))
+    command.execute(path, spec.args, env)
 
 
 def _open(where: str) -> int:
@@ -118,7 +118,9 @@ def _make_tree(spec: Spec, ground: Ground) -> None:
     mounts.enter_own_mounts()
     mounts.make_root(spec.rootfs, nodev=not (spec.privileged or ground.rootless))
     mounts.mount_proc(spec.rootfs)
-    devices.make_dev(spec.rootfs, spec, rootless=ground.rootless)
+    devices.make_dev(spec.rootfs, spec)
+    if ground.single_id:
+        ids.help_apt(f"{spec.rootfs}/dev")
     mounts.mount_sys(spec.rootfs, writable=spec.privileged)
     for mount in spec.mounts:
         try:

@@ -26,7 +26,7 @@ LINKS = (
 _TTY_GROUP = 5
 
 
-def make_dev(root: str, spec: Spec, *, rootless: bool) -> None:
+def make_dev(root: str, spec: Spec) -> None:
     """Mount /dev with all that belongs in it under ``root`` (before pivot_root)."""
     dev = os.path.join(root, "dev")
     flags = MS_NOSUID | MS_STRICTATIME | (0 if spec.privileged else MS_NODEV)

@@ -7,6 +7,25 @@ import os
 from dockmagic.runtime import libc
 from dockmagic.runtime.spec import User
 
+_APT_CONFIG = "/dev/dockmagic/apt.conf"
+
+
+def help_apt(dev: str) -> None:
+    """With one id, apt's methods find that they could not become another user, and give up: tell apt not to try.
+
+    In ``dev``, the folder of the container's /dev, so that no layer gets it; see :func:`environment`.
+    """
+    os.mkdir(f"{dev}/dockmagic", 0o755)
+    with open(f"{dev}/dockmagic/apt.conf", "w", encoding="ascii") as file:
+        file.write('APT::Sandbox::User "root";\n')
+
+
+def environment(env: tuple[str, ...]) -> tuple[str, ...]:
+    """What a process with one id is told besides its own environment; runs inside the container."""
+    if any(item.startswith("APT_CONFIG=") for item in env) or not os.path.exists(_APT_CONFIG):
+        return env
+    return (*env, f"APT_CONFIG={_APT_CONFIG}")
+
 
 def become(user: User) -> None:
     """Groups first: without root they could no longer be set. Clears the capabilities of a user other than root."""

@@ -17,7 +17,7 @@ from dockmagic.runtime.namespaces.execute import become_exec, open_namespaces
 from dockmagic.runtime.namespaces.ground import Ground
 from dockmagic.runtime.pids import descendants, pids_of
 from dockmagic.runtime.protocols import Capability, StartError
-from dockmagic.runtime.spec import DEFAULT_CAPABILITIES, Spec
+from dockmagic.runtime.spec import DEFAULT_CAPABILITIES, Limits, Spec
 
 
 class Child:
@@ -59,6 +59,14 @@ class Child:
     def resume(self) -> None:
         if self._group is None or not self._group.thaw():
             self._signal_all(signal.SIGCONT)
+
+    def update(self, limits: Limits) -> None:
+        """Change limits while it runs; those that are None stay as they are."""
+        if self._group is None:
+            self._group = Group(self._name)
+        self._group.apply(limits)
+        for pid in pids_of(self.pid):
+            self._group.add(pid)
 
     def _signal_all(self, number: int) -> None:
         for pid in pids_of(self.pid):
