@@ -11,6 +11,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dockmagic.images.standins import elf, hello, program
 from dockmagic.images.standins.libraries import Libraries
@@ -88,6 +90,16 @@ def test_nonsense_in_the_headers_is_no_program() -> None:
     struct.pack_into("<Q", data, 64 + 56 + 32, 1 << 60)  # the size of the dynamic section
     with pytest.raises(elf.NotElf):
         elf.read(io.BytesIO(bytes(data)))
+
+
+@given(at=st.integers(0, 400), data=st.binary(min_size=1, max_size=16))
+def test_any_nonsense_is_no_program_or_another(at: int, data: bytes) -> None:
+    whole = bytearray(library(["libb.so.2", "libc.so.6"], runpath="/x", interpreter="/lib64/ld.so"))
+    whole[at : at + len(data)] = data
+    try:
+        elf.read(io.BytesIO(bytes(whole)))
+    except elf.NotElf:
+        pass
 
 
 @linux

@@ -34,7 +34,9 @@ def read(file: BinaryIO) -> Program:
     """Read the headers of a seekable binary file. Raises NotElf."""
     try:
         return _Reader(file).program()
-    except (struct.error, UnicodeDecodeError, OverflowError) as error:
+    except NotElf:
+        raise
+    except (struct.error, ValueError, OverflowError, OSError) as error:  # offsets and strings that lead nowhere
         raise NotElf(str(error)) from error
 
 
