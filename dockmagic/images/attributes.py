@@ -44,10 +44,8 @@ def see(target: Target, status: os.stat_result, owners: Owners) -> Seen:
             record = ownership.read(target)
             if record:
                 uid, gid, mode, device = record.uid, record.gid, record.mode, (record.major, record.minor)
-        elif name.startswith(ownership.XATTR_PREFIX):
-            xattrs[name[len(ownership.XATTR_PREFIX) :]] = _value(target, name)
-        elif not name.startswith(_HIDDEN) and name != "security.selinux":  # a host's label means nothing elsewhere
-            xattrs[name] = _value(target, name)
+        elif _travels(shown := name.removeprefix(ownership.XATTR_PREFIX)):
+            xattrs[shown] = _value(target, name)
     return Seen(mode, uid, gid, device, xattrs)
 
 
@@ -105,6 +103,11 @@ def set_xattr(target: Target, name: str, value: bytes) -> None:
             return
         except OSError:
             continue
+
+
+def _travels(name: str) -> bool:
+    """Whether an attribute is part of a layer: as with docker, capabilities and the user's own; no labels, no ACLs."""
+    return name == "security.capability" or (name.startswith("user.") and not name.startswith(_HIDDEN))
 
 
 def _names(target: Target) -> list[str]:

@@ -50,6 +50,10 @@ class Layers:
     def has(self, diff_id: str) -> bool:
         return bool(self._database.query("SELECT 1 FROM layer WHERE diff_id = ?", (diff_id,)))
 
+    def all(self) -> list[str]:
+        """Every diff id."""
+        return [row["diff_id"] for row in self._database.query("SELECT diff_id FROM layer")]
+
     def by_digest(self, digest: str) -> StoredLayer | None:
         """The layer whose compressed form has this digest, if it is known."""
         rows = self._database.query("SELECT diff_id FROM layer_blob WHERE digest = ?", (digest,))

@@ -174,6 +174,9 @@ class Store:
 
     def chain(self, image: StoredImage) -> str:
         """The image's chain id, after unpacking what is not unpacked yet."""
+        whole = self.chain_of(image.diff_ids)
+        if self.snapshots.has(whole):
+            return whole
         chain = ""
         for layer in image.layers:
             chain = self.snapshots.unpack(chain, layer)

@@ -70,7 +70,10 @@ def _pieces(items: Iterable[Item], owners: Owners, epoch: int | None) -> Iterato
         elif isinstance(item, Opaque):
             yield tarformat.header(item.name + b"/" + _OPAQUE if item.name else _OPAQUE, tarformat.REGULAR)
         else:
-            yield from _present(item, owners, epoch, first_names)
+            try:
+                yield from _present(item, owners, epoch, first_names)
+            except FileNotFoundError:  # a running container removed it since its folder was read
+                continue
 
 
 def _present(

@@ -72,6 +72,8 @@ class LayerSnapshots:
         diff id says, DockmagicError when the disk is full. Then nothing has changed.
         """
         chain = chain_id(parent, layer.diff_id)
+        if self.chains.has(chain) and self.folders.find(layer.diff_id, parent):
+            return chain
         below = self.stack(parent)
         self._folder(layer, parent, below.folders)
         self.layers.keep(layer)
@@ -215,6 +217,15 @@ class LayerSnapshots:
         The chain ids forgotten, the topmost first. Files go with :meth:`collect`, after the transaction.
         """
         return self.chains.release(diff_ids)
+
+    def sweep(self) -> list[str]:
+        """Forget every stack and layer that no image, root or pin has, such as a removed container's last layers.
+
+        The chain ids forgotten. Not while a pull or a build is on its way: what they unpacked has no owner yet.
+        """
+        forgotten = self.release(self.layers.all())
+        self.collect()
+        return forgotten
 
     def collect(self) -> None:
         """Remove the files of forgotten layers."""
