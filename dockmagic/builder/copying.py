@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from dockmagic import inroot
 from dockmagic.builder import gopath
 from dockmagic.builder.chmod import Mode
+from dockmagic.builder.destination import Destination, metadata_of
 from dockmagic.builder.metadata import Applier, Metadata
-from dockmagic.builder.tree import Entry, FolderTree, Tree, join, resolve
+from dockmagic.builder.tree import Entry, Tree, join, resolve
 from dockmagic.dockerfile.ignore import Ignore
 from dockmagic.errors import DockmagicError
 
@@ -58,23 +58,29 @@ class Copier:
     root: str
     applier: Applier
     cancelled: threading.Event = field(default_factory=threading.Event)
+    below: str | None = None
+    """The root that ``root``, empty at first, will be a layer on; None: ``root`` is whole"""
     _links: dict[tuple[int, int], str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.destination = Destination(self.root, self.applier, self.below)
 
     def copy(self, source: Tree, path: str, destination: str, options: CopyOptions, *, contents: bool = True) -> None:
         """Copy ``path`` of ``source`` to ``destination`` (absolute in the root; a trailing ``/`` means a folder).
 
         ``contents``: of a folder, copy what is in it (COPY), not the folder itself (git's ``ADD``).
         """
-        maker = _FolderMaker(self.root, self.applier, options)
+        place = self.destination
+        maker = _FolderMaker(place, self.applier, options)
         folder, name = posixpath.split(destination)
-        maker.make(inroot.resolve(self.root, folder if name not in {"", "."} else destination))
-        target = inroot.resolve(self.root, gopath.clean(destination))
+        maker.make(place.resolve(folder if name not in {"", "."} else destination))
+        target = place.resolve(gopath.clean(destination))
         followed = resolve(source, path)
         entry = source.lstat(followed)
         if entry is None:
             raise CopyFailed(f'"/{path}": not found')
-        existing = _stat(target)
-        into = existing is not None and stat.S_ISDIR(existing.st_mode)
+        existing = place.lstat(target)
+        into = existing is not None and existing.is_folder
         if (entry.is_folder and not contents and existing is not None) or (not entry.is_folder and into):
             name = posixpath.basename(path.rstrip("/"))
             target = os.path.join(target, name) if name else target
@@ -124,18 +130,11 @@ def _send(reader: int, offset: int, writer: int, count: int) -> int:
     return os.sendfile(writer, reader, offset, count)
 
 
-def _stat(path: str) -> os.stat_result | None:
-    try:
-        return os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
 class _FolderMaker:
     """Makes the destination's folders, 0755 and root's unless the instruction says otherwise."""
 
-    def __init__(self, root: str, applier: Applier, options: CopyOptions) -> None:
-        self._root = root
+    def __init__(self, place: Destination, applier: Applier, options: CopyOptions) -> None:
+        self._place = place
         self._applier = applier
         uid, gid = options.owner or (0, 0)
         bits = options.mode.apply(stat.S_IFDIR | 0o755) if options.mode else 0o755
@@ -143,24 +142,24 @@ class _FolderMaker:
 
     def make(self, path: str) -> None:
         missing: list[str] = []
-        while (found := _stat(path)) is None:
+        while (found := self._place.lstat(path)) is None:
             missing.append(path)
             path = os.path.dirname(path)
-        if missing and not stat.S_ISDIR(found.st_mode):
-            raise CopyFailed(f"mkdir {inroot.guest_path(self._root, missing[-1])}: not a directory")
+        if missing and not found.is_folder:
+            raise CopyFailed(f"mkdir {self._place.guest(missing[-1])}: not a directory")
         for folder in reversed(missing):
-            os.mkdir(folder, 0o700)
+            self._place.make_folder(folder)
         for folder in missing:  # deepest first: a folder's time is set after its last change
             self._applier.apply(folder, self._metadata)
 
 
-def make_folders(root: str, path: str, applier: Applier, options: CopyOptions) -> None:
+def make_folders(place: Destination, path: str, applier: Applier, options: CopyOptions) -> None:
     """``mkdir -p`` of an absolute path inside the root, for WORKDIR and unpacking."""
-    target = inroot.resolve(root, path)
-    found = _stat(target)
-    if found is not None and not stat.S_ISDIR(found.st_mode):
+    target = place.resolve(path)
+    found = place.lstat(target)
+    if found is not None and not found.is_folder:
         raise CopyFailed(f"mkdir {path}: not a directory")
-    _FolderMaker(root, applier, options).make(target)
+    _FolderMaker(place, applier, options).make(target)
 
 
 class _Walk:
@@ -173,9 +172,9 @@ class _Walk:
         self._include = Ignore.of(options.include) if options.include else None
         self._exclude = Ignore.of(options.exclude) if options.exclude else None
         self._parents: list[_Parent] = []
-        self._there = FolderTree("/")
+        self._place = copier.destination
         self._files: list[tuple[Entry, str, str, bool]] = []
-        self._links: list[tuple[str, str]] = []
+        self._links: list[tuple[str, str, Entry, str]] = []
         self._folders: list[tuple[str, Metadata, bool]] = []
 
     def copy(
@@ -214,7 +213,7 @@ class _Walk:
         if entry.inode is not None and entry.is_file:
             first = self._copier._links.setdefault(entry.inode, target)
             if first != target:
-                self._links.append((first, target))
+                self._links.append((first, target, entry, path))
                 return
         self._files.append((entry, path, target, fresh))
 
@@ -229,16 +228,24 @@ class _Walk:
             with ThreadPoolExecutor(workers, thread_name_prefix="copy") as pool:
                 for done in [pool.submit(self._copy_files, share) for share in shares]:
                     done.result()
-        for first, target in self._links:
-            if (there := _stat(target)) is not None:
-                if stat.S_ISDIR(there.st_mode):
-                    where = inroot.guest_path(self._copier.root, target)
-                    raise CopyFailed(f"cannot replace to directory {where} with file")
-                os.unlink(target)
-            os.link(first, target)
+        for first, target, entry, path in self._links:
+            self._link(first, target, entry, path)
         for target, wanted, created in reversed(self._folders):
             if created or not self._has(target, wanted):
+                self._place.place(target)
                 self._copier.applier.apply(target, wanted)
+
+    def _link(self, first: str, target: str, entry: Entry, path: str) -> None:
+        """Another name of a file that has come already."""
+        if not self._place.has_own(first):  # the very same was there, and did not have to come
+            self._file(entry, path, target, fresh=False)
+            return
+        if (there := self._place.lstat(target)) is not None:
+            if there.is_folder:
+                raise CopyFailed(f"cannot replace to directory {self._place.guest(target)} with file")
+            self._place.remove(target)
+        self._place.place(os.path.dirname(target))
+        os.link(first, target)
 
     def _copy_files(self, files: list[tuple[Entry, str, str, bool]]) -> None:
         for entry, path, target, fresh in files:
@@ -258,7 +265,7 @@ class _Walk:
         excluded: Sequence[bool],
         fresh: bool,
     ) -> None:
-        created = include and self._make_folder(target)
+        created = include and self._make_folder(target, fresh=fresh)
         if include and (created or (overwrite and self._include is None)):
             self._folders.append((target, self._metadata(entry), created))
         self._parents.append(_Parent(path, target, include))
@@ -275,8 +282,8 @@ class _Walk:
         self._parents.pop()
 
     def _has(self, target: str, wanted: Metadata) -> bool:
-        there = self._there.lstat(target.lstrip("/"))
-        return there is not None and _metadata_of(there) == wanted
+        there = self._place.lstat(target)
+        return there is not None and metadata_of(there) == wanted
 
     def _make_parents(self) -> None:
         for parent in self._parents:
@@ -289,17 +296,15 @@ class _Walk:
                 self._folders.append((parent.target, self._metadata(entry), True))
             parent.copied = True
 
-    def _make_folder(self, target: str) -> bool:
+    def _make_folder(self, target: str, *, fresh: bool = False) -> bool:
         """Whether it was made. One that is there may be a link to a folder only where the source's root goes."""
-        try:
-            os.mkdir(target, 0o700)
-        except FileExistsError:
-            found = os.lstat(target)
-            if not stat.S_ISDIR(found.st_mode):
-                where = inroot.guest_path(self._copier.root, target)
-                raise CopyFailed(f"cannot copy to non-directory: {where}") from None
-            return False
-        return True
+        there = None if fresh else self._place.lstat(target)
+        if there is None:
+            self._place.make_folder(target)
+            return True
+        if not there.is_folder:
+            raise CopyFailed(f"cannot copy to non-directory: {self._place.guest(target)}")
+        return False
 
     def _metadata(self, entry: Entry) -> Metadata:
         options = self._options
@@ -312,8 +317,10 @@ class _Walk:
     def _file(self, entry: Entry, path: str, target: str, *, fresh: bool) -> None:
         wanted = self._metadata(entry)
         copier = self._copier
-        if not fresh and not self._clear(entry, path, target, wanted):
-            return
+        if not fresh:
+            if not self._clear(entry, path, target, wanted):
+                return
+            self._place.place(os.path.dirname(target))
         if entry.is_file:
             descriptor = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
@@ -332,19 +339,18 @@ class _Walk:
 
     def _clear(self, entry: Entry, path: str, target: str, wanted: Metadata) -> bool:
         """Make place at ``target``; False when the very same file is there already."""
-        there = self._there.lstat(target.lstrip("/"))
+        there = self._place.lstat(target)
         if there is None:
             return True
         if there.is_folder:
-            where = inroot.guest_path(self._copier.root, target)
-            raise CopyFailed(f"cannot replace to directory {where} with file")
+            raise CopyFailed(f"cannot replace to directory {self._place.guest(target)} with file")
         if self._same(entry, path, there, target, wanted):
             return False
-        os.unlink(target)
+        self._place.remove(target)
         return True
 
     def _same(self, entry: Entry, path: str, there: Entry, target: str, wanted: Metadata) -> bool:
-        if _metadata_of(there) != wanted:
+        if metadata_of(there) != wanted:
             return False
         if entry.is_link:
             return there.target == entry.target
@@ -353,7 +359,7 @@ class _Walk:
     def _same_data(self, entry: Entry, path: str, target: str) -> bool:
         reader, offset = self._source.open_data(path, entry)
         try:
-            with open(target, "rb") as other:
+            with open(self._place.readable(target), "rb") as other:
                 left = entry.size
                 while left:
                     count = min(left, _CHUNK)
@@ -365,10 +371,6 @@ class _Walk:
         finally:
             self._source.close_data(reader)
         return True
-
-
-def _metadata_of(entry: Entry) -> Metadata:
-    return Metadata(entry.mode, entry.uid, entry.gid, entry.mtime, entry.xattrs)
 
 
 def match_sources(source: Tree, pattern: str) -> list[str]:

@@ -125,6 +125,11 @@ class FileSteps:
         """Whether ``--chown`` has a name, so that the image's passwd is needed."""
         return bool(step.owner) and re.fullmatch("[0-9]*(:[0-9]*)?", step.owner) is None
 
+    @staticmethod
+    def may_unpack(step: CopyStep) -> bool:
+        """Whether an archive may be among the sources, which is unpacked into the whole root."""
+        return any(item.unpack for item in step.items)
+
     def carry_out(self, step: CopyStep, copier: Copier, numbers: tuple[int, int] | None) -> None:
         """Copy everything into the copier's root. Raises BuildError, CopyFailed."""
         for item in step.items:
@@ -132,7 +137,7 @@ class FileSteps:
             options = CopyOptions(numbers, step.mode, self._epoch, item.include, step.exclude)
             if not found.paths and item.include:
                 make_folders(
-                    copier.root, gopath.clean(step.destination), self._applier, CopyOptions(numbers, step.mode)
+                    copier.destination, gopath.clean(step.destination), self._applier, CopyOptions(numbers, step.mode)
                 )
             for path in found.paths:
                 self._one(step, found, path, copier, options)

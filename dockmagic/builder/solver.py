@@ -313,28 +313,40 @@ class Solver:
     def _perform(self, plan: StagePlan, step: Step, key: str, parent: Result, vertex: VertexHandle) -> Result:
         tools = self._tools
         linked = isinstance(step, CopyStep) and step.link
-        base = "" if linked else parent.chain
+        # Files that only come, and nothing that runs: they are a layer by themselves, without the root to write on.
+        apart = linked or (parent.chain != "" and self._only_adds(step))
         snapshot_key = f"build-{uuid.uuid4().hex}"
-        snapshot = tools.snapshots.prepare(snapshot_key, base, volatile=True)
+        snapshot = tools.snapshots.prepare(snapshot_key, "" if apart else parent.chain, volatile=True)
         try:
-            root = str(snapshot.path)
             if isinstance(step, RunStep):
                 assert self.sandbox is not None and self.mounts is not None, "set up before solving"
                 with self.mounts.prepare(step, ignore_cache=plan.no_cache) as prepared:
                     self.sandbox.run(step, snapshot, prepared, vertex.log)
-            elif isinstance(step, WorkdirStep):
-                numbers = owner(root, step.user) if step.user else None
-                epoch = None if self.epoch is None else self.epoch * 10**9
-                make_folders(root, step.path, tools.applier, CopyOptions(numbers, epoch=epoch))
             else:
-                assert isinstance(step, CopyStep) and self.files is not None, "there are three kinds of steps"
-                names = root if not linked else self._names_root(step, parent)
-                self.files.carry_out(step, Copier(root, tools.applier, tools.stop), self.files.owner_of(step, names))
+                below = self._view(parent.chain) if apart and not linked else None
+                self._add_files(step, parent, str(snapshot.path), below, linked=linked)
             committed = tools.snapshots.commit(snapshot_key, epoch=self.epoch)
         except BaseException:
             tools.snapshots.remove(snapshot_key)
             raise
-        return self._keep(step, key, parent, committed, vertex, linked=linked)
+        return self._keep(step, key, parent, committed, vertex, linked=linked, apart=apart)
+
+    def _only_adds(self, step: Step) -> bool:
+        assert self.files is not None, "set up before solving"
+        return isinstance(step, WorkdirStep) or (isinstance(step, CopyStep) and not self.files.may_unpack(step))
+
+    def _add_files(self, step: Step, parent: Result, root: str, below: str | None, *, linked: bool) -> None:
+        assert self.files is not None, "set up before solving"
+        tools = self._tools
+        copier = Copier(root, tools.applier, tools.stop, below)
+        if isinstance(step, WorkdirStep):
+            numbers = owner(below or root, step.user) if step.user else None
+            epoch = None if self.epoch is None else self.epoch * 10**9
+            make_folders(copier.destination, step.path, tools.applier, CopyOptions(numbers, epoch=epoch))
+            return
+        assert isinstance(step, CopyStep), "there are three kinds of steps"
+        names = self._names_root(step, parent) if linked else (below or root)
+        self.files.carry_out(step, copier, self.files.owner_of(step, names))
 
     def _keep(
         self,
@@ -345,13 +357,14 @@ class Solver:
         vertex: VertexHandle,
         *,
         linked: bool,
+        apart: bool,
     ) -> Result:
         tools = self._tools
         layer = committed[1] if committed is not None else tools.layers.empty()
         chain = committed[0] if committed is not None else ""
-        if committed is None or linked:
+        if committed is None or apart:
             chain = tools.snapshots.unpack(parent.chain, layer)
-        tools.layers.keep(key, committed[0] if committed is not None else chain)
+        tools.layers.keep(key, committed[0] if linked and committed is not None else chain)
         created = time.time_ns()
         kind = type(step).__name__.removesuffix("Step").lower()
         tools.cache.save(

@@ -64,7 +64,7 @@ def unpack(
 ) -> None:
     """Unpack the archive at ``path`` into the folder ``destination``; ``folder`` takes a temporary file."""
     root = inroot.resolve(copier.root, destination)
-    make_folders(copier.root, destination, copier.applier, options)
+    make_folders(copier.destination, destination, copier.applier, options)
     descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         chunks = _read(tree, path, entry)

@@ -229,3 +229,42 @@ def test_a_heredoc_is_a_tree(root: Path, copier: Copier) -> None:
     copier.copy(MemoryTree({"EOF": (b"text\n", 0o644)}, 5 * 10**9), "EOF", "/dir/", PLAIN)
     assert listing(root) == {"dir": "/", "dir/EOF": "text\n"}
     assert (root / "dir/EOF").stat().st_mtime_ns == 5 * 10**9
+
+
+def test_what_comes_apart_is_a_layer_on_what_is_below(source: Path, root: Path, tmp_path: Path) -> None:
+    """Only what changes is in the layer, and the folders above it as they were."""
+    below = tmp_path / "below"
+    make(below, {"etc/conf": "old", "etc/other": "x", "var/www/": "", "real/": "", "link": "->/real", "same/a": "1"})
+    (below / "var").chmod(0o711)
+    (below / "etc/conf").chmod(0o644)
+    tree = make(source, {"a": "1", "conf": "new", "d/a": "1", "d/b/c": "2"})
+    for name in ("d/a", "a"):
+        os.utime(source / name, ns=(0, 7 * 10**9))
+    os.utime(below / "same/a", ns=(0, 7 * 10**9))
+    copier = Copier(str(root), Applier(real_owners=os.geteuid() == 0), below=str(below))
+    copier.copy(tree, "a", "/var/www/", PLAIN)
+    copier.copy(tree, "conf", "/etc/conf", PLAIN)
+    copier.copy(tree, "a", "/link/x/y", PLAIN)
+    copier.copy(tree, "a", "/same/", PLAIN)
+    copier.copy(tree, "d", "/same/../new", PLAIN)
+    assert listing(root) == {
+        "etc": "/", "etc/conf": "new", "new": "/", "new/a": "1", "new/b": "/", "new/b/c": "2",
+        "real": "/", "real/x": "/", "real/x/y": "1", "var": "/", "var/www": "/", "var/www/a": "1",
+    }  # fmt: skip
+    assert (root / "var").stat().st_mode & 0o777 == 0o711
+    with pytest.raises(CopyFailed, match="cannot replace to directory /var/www with file"):
+        copier.copy(make(source, {"www": ""}), "www", "/var/", PLAIN)
+    with pytest.raises(CopyFailed, match="mkdir /etc/other/z: not a directory"):
+        copier.copy(tree, "a", "/etc/other/z/", PLAIN)
+    assert listing(below)["etc/conf"] == "old"
+
+
+def test_a_hard_link_whose_first_name_was_there_comes_as_a_file(source: Path, root: Path, tmp_path: Path) -> None:
+    below = tmp_path / "below"
+    make(below, {"d/a": "1"})
+    tree = make(source, {"d/a": "1"})
+    os.link(source / "d/a", source / "d/b")
+    for path in (below / "d/a", source / "d/a"):
+        os.utime(path, ns=(0, 7 * 10**9))
+    Copier(str(root), Applier(real_owners=os.geteuid() == 0), below=str(below)).copy(tree, "d", "/d", PLAIN)
+    assert listing(root) == {"d": "/", "d/b": "1"}
