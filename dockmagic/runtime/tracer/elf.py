@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import struct
 from dataclasses import dataclass
 from typing import Literal
@@ -20,6 +21,8 @@ _HEAD = 4096
 _SHEBANG = 256  # BINPRM_BUF_SIZE
 _PT_INTERP = 3
 _PROGRAM_HEADER = struct.Struct("=IIQQQQ")
+_LIMIT = 2 << 30
+"""Bytes of copies that are kept from one engine's start to the next."""
 Key = tuple[int, int, int, int]
 
 
@@ -145,6 +148,28 @@ class Programs:
                 pass  # it was never made
             raise
         return path
+
+
+def prune(folder: bytes, limit: int = _LIMIT) -> None:
+    """Remove the oldest copies beyond ``limit`` bytes, and links to programs that are gone.
+
+    Who runs one goes on; who wants it again makes it again.
+    """
+    copies: list[tuple[float, int, bytes]] = []
+    for entry in os.scandir(folder):
+        names = os.listdir(entry.path)
+        if entry.name.startswith(b"as-"):
+            if not any(os.path.exists(os.path.join(entry.path, name)) for name in names):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            continue
+        real = [os.stat(os.path.join(entry.path, name)) for name in names[:1]]
+        copies.append((entry.stat().st_mtime, real[0].st_size if real else 0, entry.path))
+    total = sum(size for _when, size, _path in copies)
+    for _when, size, path in sorted(copies):
+        if total <= limit:
+            return
+        shutil.rmtree(path, ignore_errors=True)
+        total -= size
 
 
 def _set_loader(path: bytes, header: int, loader: bytes) -> None:

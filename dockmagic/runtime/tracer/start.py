@@ -17,6 +17,14 @@ from dockmagic.runtime.protocols import StartError
 from dockmagic.runtime.spec import Spec
 
 
+def _set_oom_score(value: int) -> None:
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write(str(value))
+    except OSError:
+        pass  # only root may lower it
+
+
 def become_guest(spec: Spec, stdio: tuple[int, int, int], shim: socket.socket, go: int, program: bytes) -> NoReturn:
     """Never returns. ``go`` is read until the tracer has this process; ``program`` is the seccomp filter."""
     try:
@@ -28,6 +36,8 @@ def become_guest(spec: Spec, stdio: tuple[int, int, int], shim: socket.socket, g
                 fcntl.ioctl(stdio[0], termios.TIOCSWINSZ, struct.pack("HHHH", *spec.console_size, 0, 0))
         for number, fd in enumerate(os.dup(fd) for fd in stdio):
             os.dup2(fd, number)
+        if spec.oom_score_adj:
+            _set_oom_score(spec.oom_score_adj)
         rlimits.set_limits(spec.limits.rlimits)
         libc.close_on_exec_from(3)
         for number in range(1, signal.NSIG):
@@ -39,7 +49,7 @@ def become_guest(spec: Spec, stdio: tuple[int, int, int], shim: socket.socket, g
         # From here on every path is the container's.
         os.chdir("/")
         os.chdir(spec.cwd)
-        path = command.look_up(spec.args[0], dict(item.split("=", 1) for item in spec.env if "=" in item))
+        path = command.look_up(spec.args[0], command.as_dict(spec.env))
         command.execute(path, spec.args, spec.env)
     except StartError as error:
         messages.send(shim, {"error": str(error), "code": error.code})

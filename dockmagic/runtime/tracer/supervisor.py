@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import select
 import shutil
 import signal
 import socket
@@ -21,12 +22,12 @@ from typing import NoReturn
 from dockmagic.runtime import libc, messages
 from dockmagic.runtime.protocols import StartError
 from dockmagic.runtime.spec import Spec
-from dockmagic.runtime.tracer import rules
+from dockmagic.runtime.tracer import kernel, rules
 from dockmagic.runtime.tracer.arch import current
 from dockmagic.runtime.tracer.copyup import CopyUp
 from dockmagic.runtime.tracer.elf import Programs
 from dockmagic.runtime.tracer.guest import Guest, Handler
-from dockmagic.runtime.tracer.handlers import identity, metadata, paths, sockets, stat, system, xattr
+from dockmagic.runtime.tracer.handlers import identity, metadata, opening, paths, sockets, stat, system, xattr
 from dockmagic.runtime.tracer.handlers.execute import Execute
 from dockmagic.runtime.tracer.identity import Credentials
 from dockmagic.runtime.tracer.layout import Layout, staging_folder
@@ -41,6 +42,8 @@ CONTROL = "control"
 FIRST = "first"
 """In the state folder: the first process's pid and start time."""
 _UMASK = 0o022
+_PAUSE_LOOK = 0.2
+"""Seconds between two looks, while paused, whether the first process was killed."""
 
 
 class Supervisor:
@@ -55,6 +58,7 @@ class Supervisor:
         self._shim = shim
         self._code = 128
         self._out_of_memory = False
+        self._paused = False
         console = ""
         if spec.terminal:
             console = os.ttyname(0)
@@ -65,7 +69,7 @@ class Supervisor:
         self._guest.proc_files.copies = os.fsencode(programs)
         self._execute = Execute(self._guest, Programs(os.fsencode(programs), arch.elf_machine))
         table: dict[str, Handler] = {}
-        for family in (paths, stat, metadata, identity, system, xattr):
+        for family in (opening, paths, stat, metadata, identity, system, xattr):
             table.update(family.handlers(self._guest))
         table.update(sockets.handlers(self._guest, network_of(spec)))
         table.update(self._execute.table())
@@ -179,7 +183,18 @@ class Supervisor:
         if received is None:
             connection.close()
             return
-        _message, fds = received
+        message, fds = received
+        if message.get("op") == "exec":
+            self._exec(connection, fds)
+            return
+        messages.send(connection, {})
+        connection.close()
+        if message.get("op") == "pause":
+            self._pause()
+        elif message.get("op") == "resume":
+            self._paused = False
+
+    def _exec(self, connection: socket.socket, fds: list[int]) -> None:
         try:
             with open(os.dup(fds[0]), "rb") as file:
                 file.seek(0)
@@ -188,6 +203,15 @@ class Supervisor:
         finally:
             for fd in fds:
                 os.close(fd)
+
+    def _pause(self) -> None:
+        """Stop every task and treat none of their stops until someone says resume. Runs inside the signal's handler."""
+        self._paused = True
+        for pid in self._guest.tasks:
+            kernel.ptrace(kernel.PTRACE_INTERRUPT, pid, 0, 0)
+        while self._paused and not _ended(self._guest.first):
+            if select.select([self._control], [], [], _PAUSE_LOOK)[0]:
+                self._serve()
 
     # --- ending ---
 
@@ -218,6 +242,15 @@ class Supervisor:
         shutil.rmtree(self._state, ignore_errors=True)
         if self._staging and self._staging != self._spec.rootfs:
             shutil.rmtree(self._staging, ignore_errors=True)
+
+
+def _ended(pid: int) -> bool:
+    """Whether a process is a zombie or gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b") ")[2][:1] in (b"Z", b"X")
+    except OSError:
+        return True
 
 
 def _log_beside(state: str) -> str:

@@ -12,7 +12,7 @@ import tempfile
 from dockmagic.runtime import messages
 from dockmagic.runtime.protocols import Capability, StartError
 from dockmagic.runtime.spec import Spec
-from dockmagic.runtime.tracer import supervisor
+from dockmagic.runtime.tracer import elf, supervisor
 from dockmagic.runtime.tracer.arch import current
 
 _STOPPED = "cannot exec in a stopped container"
@@ -23,11 +23,12 @@ _RETRY = 0.02
 class Traced:
     """The protocols' Launched: a traced process, told of by its supervisor over ``connection``."""
 
-    def __init__(self, pid: int, connection: socket.socket, keeper: int = 0) -> None:
+    def __init__(self, pid: int, connection: socket.socket, keeper: int = 0, state: str = "") -> None:
         self.pid = pid
         self.oom_killed = False
         self._connection = connection
         self._keeper = keeper
+        self._state = state
         self._code: int | None = None
 
     def wait(self) -> int:
@@ -48,6 +49,20 @@ class Traced:
         if self._code is None:
             os.kill(self.pid, number)
 
+    def pause(self) -> None:
+        """Stop the whole container, without its processes' noticing; not for an exec alone."""
+        self._ask("pause")
+
+    def resume(self) -> None:
+        self._ask("resume")
+
+    def _ask(self, operation: str) -> None:
+        if self._code is None and self._state:
+            with messages.connect(self._state, supervisor.CONTROL) as connection:
+                messages.send(connection, {"op": operation})
+                _ring(connection, self._keeper)
+                messages.receive(connection)
+
 
 class TracerTier:
     """``folder`` is this engine's own, for what containers' tracers keep while they run, and copies of programs."""
@@ -57,7 +72,11 @@ class TracerTier:
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
+        self._programs = os.path.join(folder, "programs")
         os.makedirs(folder, mode=0o700, exist_ok=True)
+        programs = os.fsencode(self._programs)
+        os.makedirs(programs, mode=0o700, exist_ok=True)
+        elf.prune(programs)
         current()  # imports this machine's tables here, where many supervisors are forked from
 
     def probe(self) -> Capability:
@@ -73,14 +92,14 @@ class TracerTier:
             ours.close()
             kept = os.dup(theirs.fileno())
             shim = _alone(stdio, kept)
-            supervisor.be_supervisor(spec, state, os.path.join(self._folder, "programs"), shim)
+            supervisor.be_supervisor(spec, state, self._programs, shim)
         theirs.close()
         try:
             pid = _await_start(ours)
         except StartError:
             os.waitpid(keeper, 0)
             raise
-        return Traced(pid, ours, keeper)
+        return Traced(pid, ours, keeper, state)
 
     def execute(self, target: int, spec: Spec, stdio: tuple[int, int, int]) -> Traced:
         state, keeper = self._find(target)
@@ -90,10 +109,7 @@ class TracerTier:
             os.write(work, pickle.dumps(spec, protocol=5))
             messages.send(connection, {"op": "exec"}, (work, *stdio))
             os.close(work)
-            while True:
-                os.kill(keeper, signal.SIGUSR1)
-                if select.select([connection], [], [], _RETRY)[0]:
-                    break
+            _ring(connection, keeper)
         except OSError as error:
             raise StartError(_STOPPED, 128) from error
         return Traced(_await_start(connection, _STOPPED), connection)
@@ -110,6 +126,14 @@ class TracerTier:
             if first == target:
                 return state, keeper
         raise StartError(_STOPPED, 128)
+
+
+def _ring(connection: socket.socket, keeper: int) -> None:
+    """Tell the supervisor that someone waits, until there is an answer to read."""
+    while True:
+        os.kill(keeper, signal.SIGUSR1)
+        if select.select([connection], [], [], _RETRY)[0]:
+            return
 
 
 def _await_start(connection: socket.socket, gone: str = "the tracer ended before the container started") -> int:

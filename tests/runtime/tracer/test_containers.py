@@ -242,3 +242,24 @@ def _until(condition: object, seconds: float = 5) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not come to pass"
         os.sched_yield()
+
+
+def test_a_paused_container_does_nothing_until_it_goes_on(box: Box) -> None:
+    launched = box.background("sh", "-c", "while :; do echo x >> /ticks; done")
+    ticks = box.rootfs / "ticks"
+    _until(lambda: ticks.exists() and ticks.stat().st_size > 0)
+    launched.pause()
+    _until(lambda: _state(launched.pid) == "t")
+    before = ticks.stat().st_size
+    subprocess.run(["ls", "-R", "/etc"], check=False, stdout=-3, stderr=-3)  # time in which it would go on
+    assert ticks.stat().st_size == before
+    launched.resume()
+    _until(lambda: ticks.stat().st_size > before)
+    launched.pause()
+    launched.signal(signal.SIGKILL)
+    assert launched.wait() == 137
+
+
+def _state(pid: int) -> str:
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0]
