@@ -11,7 +11,10 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dockmagic.runtime.opening import ShimRuntime
 
 _LOG_LIMIT = 4 * 1024 * 1024
 """bytes above which the log file is begun anew at the engine's start"""
@@ -78,7 +81,7 @@ def _parse(arguments: Sequence[str]) -> _Options:
     return options
 
 
-def _serve(root: Path, path: str, idle: float, runtime: object) -> int:
+def _serve(root: Path, path: str, idle: float, runtime: ShimRuntime) -> int:
     import logging
     import threading
 
@@ -93,7 +96,7 @@ def _serve(root: Path, path: str, idle: float, runtime: object) -> int:
         listener = listen(path)
     except OSError as error:
         return _fail(f"can't listen on {path}: {error.strerror}")
-    engine = Engine(root, runtime, listener)  # type: ignore[arg-type]  # imported late, as a Runtime
+    engine = Engine(root, runtime, listener)
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())
@@ -105,7 +108,7 @@ def _serve(root: Path, path: str, idle: float, runtime: object) -> int:
     engine.server.stop()
     if os.path.exists(path):
         os.unlink(path)
-    engine.life.shutdown()
+    engine.end()
     return 0
 
 

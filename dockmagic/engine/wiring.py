@@ -43,18 +43,21 @@ from dockmagic.engine.services.diskusage import DiskUsage
 from dockmagic.engine.services.events import Events
 from dockmagic.engine.services.execs import Execs
 from dockmagic.engine.services.images import Images
-from dockmagic.engine.services.networks import Networks
+from dockmagic.engine.services.networks.dns import NameServers
+from dockmagic.engine.services.networks.endpoints import Endpoints
+from dockmagic.engine.services.networks.registry import NetworkRegistry
 from dockmagic.engine.services.pulling import Transfers
 from dockmagic.engine.services.system import System
 from dockmagic.engine.services.volumes import Volumes
 from dockmagic.images.content import Content
 from dockmagic.images.snapshots import open_snapshots
 from dockmagic.images.store import Store
-from dockmagic.runtime.protocols import Runtime
 
 if TYPE_CHECKING:
     from dockmagic.builder.build import Builder
     from dockmagic.images.registry import Registry
+    from dockmagic.runtime.networks.service import Networks as Fabric
+    from dockmagic.runtime.opening import ShimRuntime
 
 T = TypeVar("T")
 
@@ -62,10 +65,10 @@ T = TypeVar("T")
 class Engine:
     """A wired engine: ``server`` answers; ``recover`` meets what earlier engines left; ``busy`` tells of work."""
 
-    def __init__(self, root: Path, runtime: Runtime, listener: socket.socket) -> None:
+    def __init__(self, root: Path, runtime: ShimRuntime, listener: socket.socket) -> None:
         capability = runtime.capability
         database = Database(root / "state.db")
-        snapshots = open_snapshots(
+        self._snapshots = snapshots = open_snapshots(
             root,
             Content(root),
             database,
@@ -80,14 +83,18 @@ class Engine:
         events = Events()
         self._containers = containers = ContainerRegistry(database, root / "containers")
         volumes = Volumes(database, root / "volumes", events)
-        networks = Networks(database, events, containers.get)
-        launcher = Launcher(runtime, snapshots, networks, SpecMaker(containers))
+        fabric = once(lambda: _fabric(runtime, root / "networks"))
+        self._networks = networks = NetworkRegistry(database, events, fabric)
+        names = NameServers(containers, fabric)
+        default = "bridge" if capability.tier == "namespaces" else "host"
+        endpoints = Endpoints(networks, containers, fabric, runtime, names, events, default)
+        launcher = Launcher(runtime, snapshots, endpoints, SpecMaker(containers))
         health = HealthMonitor(events)
         self.life = life = Life(containers, runtime, launcher, health, events)
         execs = Execs(containers, runtime, launcher, events)
         health.probe = execs.probe
         mounts = MountResolver(volumes, containers)
-        maker = Maker(containers, store, init_layers, life, mounts, volumes, networks, events)
+        maker = Maker(containers, store, init_layers, life, mounts, volumes, endpoints, events)
         sizes = Sizes(store, driver)
         images = Images(store, init_layers, containers, events, driver)
         listing = Listing(containers, images.ancestry, sizes.of)
@@ -108,7 +115,7 @@ class Engine:
             ImageRoutes(images, transfers, Committer(containers, store, life, events)),
             BuildRoutes(builds),
             VolumeRoutes(volumes, maker.volume_users),
-            NetworkRoutes(networks, containers),
+            NetworkRoutes(networks, endpoints, containers),
             SwarmRoutes(),
         )
         router = Router((route for noun in nouns for route in noun.routes()), newest=NEWEST, oldest=OLDEST)
@@ -124,6 +131,13 @@ class Engine:
 
     def recover(self) -> None:
         self.life.recover()
+
+    def end(self) -> None:
+        """Stop what runs, and take from the machine what was put there: mounts and networks."""
+        self.life.shutdown()
+        if not self.busy():
+            self._networks.lower_all()
+            self._snapshots.close()
 
     def busy(self) -> bool:
         """Whether a container runs."""
@@ -145,13 +159,19 @@ def once(make: Callable[[], T]) -> Callable[[], T]:
     return get
 
 
+def _fabric(runtime: ShimRuntime, folder: Path) -> Fabric:
+    from dockmagic.runtime.networks.service import Networks
+
+    return Networks(runtime, folder)
+
+
 def _registry(store: Store) -> Registry:
     from dockmagic.images.registry import Registry
 
     return Registry(store)
 
 
-def _builder(store: Store, registry: Registry, runtime: Runtime, database: Database, folder: Path) -> Builder:
+def _builder(store: Store, registry: Registry, runtime: ShimRuntime, database: Database, folder: Path) -> Builder:
     from dockmagic.builder.build import Builder
 
     return Builder(store, registry, runtime, database, folder)

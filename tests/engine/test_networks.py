@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import docker
 import pytest
 
+from tests.engine.conftest import IMAGE
 from tests.engine.test_containers import refused
+from tests.engine.test_life import until
 
 
 def test_the_three_are_there(api) -> None:
@@ -103,10 +110,196 @@ def test_published_ports_are_dropped_on_the_host_network(api) -> None:
 
 
 def test_ports_that_are_none(api) -> None:
-    body = {"Image": "busybox", "Cmd": ["true"], "HostConfig": {"PortBindings": {"999999/tcp": [{"HostPort": "1"}]}}}
+    body = {"Image": IMAGE, "Cmd": ["true"], "HostConfig": {"PortBindings": {"999999/tcp": [{"HostPort": "1"}]}}}
     refused(lambda: api.create_container_from_config(body), 400, "invalid port")
 
 
 def test_prune_leaves_the_three(api) -> None:
     api.prune_networks()
     assert {"bridge", "host", "none"} <= {one["Name"] for one in api.networks()}
+
+
+# --- bridges ---
+
+SERVER = ["sh", "-c", "mkdir /w; echo hello > /w/index.html; exec httpd -f -p 80 -h /w"]
+
+
+@pytest.fixture
+def network(api: docker.APIClient, box) -> Iterator[str]:  # type: ignore[no-untyped-def]
+    name = "dm-eng-net"
+    api.create_network(name)
+    yield name
+    box.remove_all()
+    api.remove_network(name)
+
+
+def run_in(api, id: str, *command: str) -> bytes:  # type: ignore[no-untyped-def]
+    return bytes(api.exec_start(api.exec_create(id, list(command))))
+
+
+def endpoint(api, id: str, name: str) -> dict[str, object]:  # type: ignore[no-untyped-def]
+    return dict(api.inspect_container(id)["NetworkSettings"]["Networks"][name])
+
+
+def joined(api, name: str, **settings):  # type: ignore[no-untyped-def]
+    return api.create_networking_config({name: api.create_endpoint_config(**settings)})
+
+
+def test_create_inspect_and_remove(api) -> None:
+    made = api.create_network("dm-eng-made", labels={"a": "b"}, internal=True)
+    shown = api.inspect_network(made["Id"])
+    assert (shown["Name"], shown["Driver"], shown["Internal"], shown["Labels"]) == (
+        "dm-eng-made",
+        "bridge",
+        True,
+        {"a": "b"},
+    )
+    (pool,) = shown["IPAM"]["Config"]
+    assert pool["Gateway"].rpartition(".")[2] == "1"
+    api.remove_network("dm-eng-made")
+    refused(lambda: api.inspect_network(made["Id"]), 404)
+
+
+def test_a_name_once(api, network: str) -> None:
+    refused(lambda: api.create_network(network, check_duplicate=True), 409, "already exists")
+
+
+def test_a_chosen_subnet_and_address(api, box) -> None:
+    pool = docker.types.IPAMPool(subnet="10.213.7.0/24", gateway="10.213.7.254")
+    api.create_network("dm-eng-pool", ipam=docker.types.IPAMConfig(pool_configs=[pool]))
+    try:
+        config = joined(api, "dm-eng-pool", ipv4_address="10.213.7.9")
+        id = box.loop(host={"network_mode": "dm-eng-pool"}, networking_config=config)
+        assert endpoint(api, id, "dm-eng-pool")["IPAddress"] == "10.213.7.9"
+        assert b"10.213.7.9/24" in run_in(api, id, "ip", "addr")
+        assert b"via 10.213.7.254" in run_in(api, id, "ip", "route")
+        box.remove_all()
+    finally:
+        api.remove_network("dm-eng-pool")
+
+
+@pytest.mark.parametrize("subnet", ["nonsense", "10.213.7.0/99"])
+def test_odd_subnets(api, subnet: str) -> None:
+    ipam = {"Driver": "default", "Config": [{"Subnet": subnet}]}
+    refused(lambda: api.create_network("dm-eng-odd", ipam=ipam), 400, subnet)
+
+
+def test_an_unknown_driver(api) -> None:
+    refused(lambda: api.create_network("dm-eng-odd", driver="odd"), 404, "odd")
+
+
+def test_a_container_on_the_default_bridge(box, api) -> None:
+    id = box.loop()
+    shown = api.inspect_container(id)
+    if "host" in shown["NetworkSettings"]["Networks"]:
+        pytest.skip("this tier shares the host's network")
+    address = shown["NetworkSettings"]["IPAddress"] or endpoint(api, id, "bridge")["IPAddress"]
+    assert address.encode() in run_in(api, id, "ip", "addr")
+    assert id in api.inspect_network("bridge")["Containers"]
+    assert f"{address}\t{id[:12]}".encode() in run_in(api, id, "cat", "/etc/hosts")
+
+
+def test_names_resolve_on_a_users_network(box, api, network: str) -> None:
+    config = joined(api, network, aliases=["www"])
+    box.start(SERVER, name="dm-eng-web", host={"network_mode": network}, networking_config=config)
+    client = box.loop(host={"network_mode": network})
+    until(lambda: run_in(api, client, "wget", "-qO-", "http://dm-eng-web/") == b"hello\n")
+    assert run_in(api, client, "wget", "-qO-", "http://www/") == b"hello\n"
+
+
+def test_an_endpoints_shape(box, api, network: str) -> None:
+    id = box.loop(
+        name="dm-eng-shape", host={"network_mode": network}, networking_config=joined(api, network, aliases=["www"])
+    )
+    shown = endpoint(api, id, network)
+    assert shown["NetworkID"] == api.inspect_network(network)["Id"]
+    assert "www" in shown["Aliases"]  # type: ignore[operator]
+    assert str(shown["MacAddress"]).count(":") == 5
+    assert shown["IPPrefixLen"] == 16 or int(str(shown["IPPrefixLen"])) >= 16
+    member = api.inspect_network(network)["Containers"][id]
+    assert member["Name"] == "dm-eng-shape"
+    assert member["IPv4Address"].startswith(f"{shown['IPAddress']}/")
+
+
+def test_connect_and_disconnect_while_it_runs(box, api, network: str) -> None:
+    box.start(SERVER, name="dm-eng-web", host={"network_mode": network})
+    id = box.loop()
+    if "host" in api.inspect_container(id)["NetworkSettings"]["Networks"]:
+        pytest.skip("this tier shares the host's network")
+    api.connect_container_to_network(id, network, aliases=["guest"])
+    until(lambda: run_in(api, id, "wget", "-qO-", "http://dm-eng-web/") == b"hello\n")
+    refused(lambda: api.connect_container_to_network(id, network), 403, "already exists in network")
+    api.disconnect_container_from_network(id, network)
+    assert network not in api.inspect_container(id)["NetworkSettings"]["Networks"]
+    refused(lambda: api.disconnect_container_from_network(id, network), 403, "is not connected")
+
+
+def test_connect_before_start(box, api, network: str) -> None:
+    id = box.create(["sleep", "100"], host={"network_mode": "bridge"})
+    api.connect_container_to_network(id, network)
+    api.start(id)
+    assert endpoint(api, id, network)["IPAddress"]
+
+
+def test_the_host_network_is_not_joined_later(box, api, network: str) -> None:
+    id = box.loop(host={"network_mode": "host"})
+    refused(lambda: api.connect_container_to_network(id, network), 400, "host network")
+
+
+def test_a_network_in_use_stays(box, api, network: str) -> None:
+    box.loop(host={"network_mode": network})
+    refused(lambda: api.remove_network(network), 403, "has active endpoints")
+
+
+def test_published_ports(box, api) -> None:
+    id = box.start(SERVER, ports=[80], host={"port_bindings": {80: ("127.0.0.1", None)}})
+    (binding,) = api.inspect_container(id)["NetworkSettings"]["Ports"]["80/tcp"]
+    assert binding["HostIp"] == "127.0.0.1"
+    port = int(binding["HostPort"])
+    until(lambda: _fetched(port).endswith(b"hello\n"))
+    listed = next(one for one in api.containers() if one["Id"] == id)
+    assert {"IP": "127.0.0.1", "PrivatePort": 80, "PublicPort": port, "Type": "tcp"} in listed["Ports"]
+    api.stop(id, timeout=1)
+    assert _fetched(port) == b""
+
+
+def test_udp_ports(box, api) -> None:
+    bindings = {"9000/udp": ("127.0.0.1", None)}
+    id = box.start(["udpsvd", "0.0.0.0", "9000", "cat"], ports=[(9000, "udp")], host={"port_bindings": bindings})
+    (binding,) = api.inspect_container(id)["NetworkSettings"]["Ports"]["9000/udp"]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(0.3)
+        client.connect(("127.0.0.1", int(binding["HostPort"])))
+        until(lambda: _echoed(client))
+
+
+def test_a_taken_port(box, api) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        id = box.create(SERVER, ports=[80], host={"port_bindings": {80: ("127.0.0.1", taken.getsockname()[1])}})
+        message = refused(lambda: api.start(id), 500, "driver failed programming external connectivity")
+        assert "address already in use" in message
+
+
+def test_links(box, api) -> None:
+    box.start(SERVER, name="dm-eng-web", host={"network_mode": "bridge"})
+    if "bridge" not in api.inspect_container("dm-eng-web")["NetworkSettings"]["Networks"]:
+        pytest.skip("this tier shares the host's network")
+    id = box.loop(host={"links": {"dm-eng-web": "db"}, "network_mode": "bridge"})
+    until(lambda: run_in(api, id, "wget", "-qO-", "http://db/") == b"hello\n")
+
+
+def _fetched(port: int) -> bytes:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2) as client:
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        return b"".join(iter(lambda: client.recv(4096), b""))
+    return b""
+
+
+def _echoed(client: socket.socket) -> bool:
+    try:
+        client.send(b"ping")
+        return client.recv(100) == b"ping"
+    except OSError:
+        return False

@@ -267,7 +267,9 @@ def _error(request: Request, error: Exception) -> Response:
     status = error.status if isinstance(error, DockmagicError) else 500
     if isinstance(error, BadRequest):
         status = 400
-    elif status == 500:
+    elif isinstance(error, DockmagicError):
+        _log.debug("%s %s: %s", request.method, request.path, error)
+    else:  # not raised on purpose
         _log.error("%s %s", request.method, request.path, exc_info=error)
     if status == 304:
         return Response(304)

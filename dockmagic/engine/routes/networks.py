@@ -9,14 +9,17 @@ from dockmagic.engine.http.response import Answer, Response, json_response, no_c
 from dockmagic.engine.http.router import Route
 from dockmagic.engine.services.containers.record import Container
 from dockmagic.engine.services.containers.registry import ContainerRegistry
-from dockmagic.engine.services.networks import Network, Networks
+from dockmagic.engine.services.networks.endpoints import Endpoints
+from dockmagic.engine.services.networks.record import Network
+from dockmagic.engine.services.networks.registry import NetworkRegistry
 
 
 class NetworkRoutes:
     """The routes of the noun."""
 
-    def __init__(self, networks: Networks, containers: ContainerRegistry) -> None:
+    def __init__(self, networks: NetworkRegistry, endpoints: Endpoints, containers: ContainerRegistry) -> None:
         self._networks = networks
+        self._joining = endpoints
         self._containers = containers
 
     def routes(self) -> list[Route]:
@@ -47,14 +50,14 @@ class NetworkRoutes:
     def _connect(self, request: Request) -> Answer:
         body = request.json_object()
         container = self._containers.get(body.get("Container") or "")
-        self._networks.connect(request.parameters["id"], container, body.get("EndpointConfig") or {})
+        self._joining.connect(request.parameters["id"], container, body.get("EndpointConfig") or {})
         self._containers.save(container)
         return Response(200)
 
     def _disconnect(self, request: Request) -> Answer:
         body = request.json_object()
         container = self._containers.get(body.get("Container") or "")
-        self._networks.disconnect(request.parameters["id"], container, force=bool(body.get("Force")))
+        self._joining.disconnect(request.parameters["id"], container, force=bool(body.get("Force")))
         self._containers.save(container)
         return Response(200)
 

@@ -128,7 +128,7 @@ def tar_of(path: str, name: str) -> Iterator[bytes]:
         try:
             with (
                 os.fdopen(far, "wb", buffering=0) as pipe,
-                tarfile.open(fileobj=pipe, mode="w|", format=tarfile.PAX_FORMAT, bufsize=256 * 1024) as archive,
+                tarfile.open(fileobj=pipe, mode="w|", format=tarfile.GNU_FORMAT, bufsize=256 * 1024) as archive,
             ):
                 _add(archive, path, name, {})
         except BrokenPipeError:
@@ -167,7 +167,7 @@ def _member(path: str, name: str, info: os.stat_result, links: dict[tuple[int, i
     member = tarfile.TarInfo(name)
     member.mode = stat.S_IMODE(mode)
     member.uid, member.gid = (record.uid, record.gid) if record else (info.st_uid, info.st_gid)
-    member.mtime = info.st_mtime
+    member.mtime = int(info.st_mtime)
     if stat.S_ISDIR(mode):
         member.type = tarfile.DIRTYPE
     elif stat.S_ISLNK(mode):

@@ -246,7 +246,7 @@ def _require_running(container: Container) -> Process:
         if container.process is None:
             raise Conflict(f"container {container.id} is not running")
         if container.record.status == "paused":
-            raise Conflict(f"container {container.id} is paused, unpause the container before exec")
+            raise Conflict(f"Container {container.name} is paused, unpause the container before exec")
         return container.process
 
 

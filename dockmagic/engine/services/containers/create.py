@@ -24,7 +24,7 @@ from dockmagic.engine.services.containers.record import Container, MountPoint, R
 from dockmagic.engine.services.containers.registry import ContainerRegistry
 from dockmagic.engine.services.copytree import copy_content
 from dockmagic.engine.services.events import Events
-from dockmagic.engine.services.networks import Networks
+from dockmagic.engine.services.networks.endpoints import Endpoints
 from dockmagic.engine.services.volumes import Volumes
 from dockmagic.errors import Conflict, DockmagicError, InvalidParameter, NotFound
 from dockmagic.inroot import resolve
@@ -54,7 +54,7 @@ class Maker:
         life: Life,
         mounts: MountResolver,
         volumes: Volumes,
-        networks: Networks,
+        networks: Endpoints,
         events: Events,
     ) -> None:
         self._registry = registry
@@ -82,6 +82,8 @@ class Maker:
         if not config["Hostname"]:
             config["Hostname"] = default_hostname(id, host["NetworkMode"])
         endpoints = self._networks.plan(host, (body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {})
+        if "host" in endpoints and host["NetworkMode"] != "host" and host["PortBindings"]:
+            warnings.append("Published ports are discarded: this runtime shares the host's network")
         snapshot = self._store.snapshots.prepare(id, self._init_layers.on(self._store.chain(image)))
         try:
             mounts = self._mounts.resolve(config, host)

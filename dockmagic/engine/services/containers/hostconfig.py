@@ -124,7 +124,8 @@ def _check_log(config: dict[str, Any]) -> None:
     log["Type"] = log["Type"] or "json-file"
     log["Config"] = log["Config"] or {}
     if log["Type"] not in _LOG_DRIVERS:
-        raise InvalidParameter(f"logger: no log driver named '{log['Type']}' is registered")
+        kind = log["Type"]
+        raise InvalidParameter(f'error looking up logging plugin {kind}: plugin "{kind}" not found')
     if log["Type"] == "none":
         return
     known = {"max-file", "max-size", "compress", "labels", "labels-regex", "env", "env-regex", "tag", "mode"}

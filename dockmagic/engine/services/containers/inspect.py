@@ -97,4 +97,4 @@ def _ports(container: Container) -> dict[str, Any]:
     if not container.running or container.record.host_config["NetworkMode"] == "host":
         return {}
     exposed: dict[str, Any] = dict.fromkeys(container.record.config["ExposedPorts"] or ())
-    return {**exposed, **container.published}
+    return {**exposed, **container.record.published}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dockmagic.engine.services.containers import files
 from dockmagic.engine.services.containers.record import Container
 from dockmagic.engine.services.containers.specs import SpecMaker, shim_folder
-from dockmagic.engine.services.networks import Networks
+from dockmagic.engine.services.networks.endpoints import Endpoints
 from dockmagic.errors import DockmagicError
 from dockmagic.images.protocols import Snapshots
 from dockmagic.runtime.protocols import Process, Runtime, StartError
@@ -20,7 +19,7 @@ _WRONG_KIND = (
 class Launcher:
     """Prepares processes for containers and takes back what they were given."""
 
-    def __init__(self, runtime: Runtime, snapshots: Snapshots, networks: Networks, specs: SpecMaker) -> None:
+    def __init__(self, runtime: Runtime, snapshots: Snapshots, networks: Endpoints, specs: SpecMaker) -> None:
         self._runtime = runtime
         self._snapshots = snapshots
         self._networks = networks
@@ -40,12 +39,18 @@ class Launcher:
         container.folder.mkdir(parents=True, exist_ok=True)
         network = self._networks.enter(container)
         try:
-            names = self._networks.names_for(container)
-            files.write(container, names.own, names.others, resolver=names.resolver)
-            return self._runtime.prepare(self._specs.make(container, network), shim_folder(container))
+            self._networks.write_files(container)
+            shim = shim_folder(container)
+            process = self._runtime.prepare(self._specs.make(container, network), shim)
+            try:
+                self._networks.publish(container, shim)
+            except DockmagicError:
+                process.close()
+                raise
         except DockmagicError:
             self._networks.leave(container)
             raise
+        return process
 
     def release(self, container: Container) -> None:
         """The process has ended."""
@@ -54,7 +59,10 @@ class Launcher:
     def find(self, container: Container) -> Process | Exit | None:
         """The process of a container that ran when the last engine ended."""
         self.mount(container)
-        return self._runtime.find(shim_folder(container))
+        found = self._runtime.find(shim_folder(container))
+        if found is not None and not isinstance(found, Exit):
+            self._networks.restore(container)
+        return found
 
 
 def failure(error: StartError) -> StartError:

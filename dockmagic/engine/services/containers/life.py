@@ -99,8 +99,6 @@ class Life:
             record.status = "exited"
         self._registry.save(container)
         self._events.publish("container", "die", container.id, container.attributes(exitCode=str(code)))
-        container.exits += 1
-        container.changed.notify_all()
         if record.host_config["AutoRemove"]:
             self.when_removable(container)
 

@@ -151,7 +151,7 @@ def shown_command(config: Mapping[str, Any]) -> str:
 def ports(endpoints: Mapping[str, Any], config: Mapping[str, Any], container: Container) -> list[dict[str, Any]]:
     """The API's PortSummary list: published ports, and those only exposed."""
     found = []
-    published = container.published if container.record.pid else {}
+    published = container.record.published if container.record.pid else {}
     for port in {**(config["ExposedPorts"] or {}), **published}:
         number, _, protocol = port.partition("/")
         bindings = published.get(port) or []

@@ -72,6 +72,8 @@ class Record:
     finished_at: str = ZERO
     restart_count: int = 0
     stopped_by_user: bool = False
+    published: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    """``80/tcp`` to the API's PortBindings, while it runs."""
     hosts: bool = True
     """Whether the engine writes /etc/hosts and its like (no mount of the user's is there)."""
 
@@ -121,8 +123,6 @@ class Container:
         self.health: Health | None = None
         self.restart_timer: threading.Timer | None = None
         self.backoff = 0.0
-        self.published: dict[str, list[dict[str, str]]] = {}
-        """``80/tcp`` to the API's PortBindings, while it runs."""
 
     @property
     def id(self) -> str:
