@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import threading
 import time
@@ -132,3 +133,18 @@ _kept: list[socket.socket] = []
 
 def links(_driver: Driver) -> list[str]:
     return [name for _index, name in socket.if_nameindex()]
+
+
+def make_small_root(driver: Driver, link: str = "") -> str:
+    """A root of one static program; ``link``: a folder's name that is a link out of it."""
+    root = driver.folder / f"small{link}"
+    if not root.exists():
+        root.mkdir()
+        shutil.copy(driver.folder / "rootfs" / "bin" / "busybox", root / "busybox")
+        if link:
+            (root / link).symlink_to("/tmp")
+    return str(root)
+
+
+def read_link(_driver: Driver, path: str) -> str:
+    return os.readlink(path)

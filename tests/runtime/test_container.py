@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dockmagic.runtime.spec import Limits, Mount, User
+from dockmagic.runtime.spec import Device, Limits, Mount, User
+from tests.runtime import inside
 from tests.runtime.conftest import Machine
 
 
@@ -203,3 +204,47 @@ def test_apt_is_told_of_the_one_id(machine: Machine) -> None:
     out = _sh(machine, 'cat "$APT_CONFIG" 2>/dev/null || true')
     assert out == ('APT::Sandbox::User "root";\n' if machine.kind == "single" else "")
     assert not (machine.folder / "rootfs" / "dev" / "dockmagic").exists()
+
+
+def test_an_image_of_one_program(machine: Machine) -> None:
+    """No /proc, /sys, /dev, not even /etc: as images from scratch are."""
+    rootfs = machine.call(inside.make_small_root)
+    assert machine.run("/busybox", "echo", "hello", rootfs=rootfs) == (0, b"hello\n", b"")
+    assert machine.run("/busybox", "ls", "/", rootfs=rootfs)[1].split() == [b"busybox", b"dev", b"proc", b"sys"]
+
+
+def test_a_link_in_the_place_of_proc_is_not_followed(machine: Machine) -> None:
+    rootfs = machine.call(inside.make_small_root, "proc")
+    code, _out, err = machine.run("/busybox", "true", rootfs=rootfs)
+    assert (code, err) == (126, b"/proc: not a directory")
+
+
+def test_joining_anothers_ipc_and_pids(machine: Machine) -> None:
+    first = machine.prepare("sleep", "100")
+    pid = first.start()
+    script = "readlink /proc/self/ns/ipc; ps | grep -c 'sleep 10[0]'"
+    out = _sh(machine, script, ipc=f"ns:/proc/{pid}/ns/ipc", pid_mode=f"ns:/proc/{pid}/ns/pid")
+    assert out.split() == [machine.call(inside.read_link, f"/proc/{pid}/ns/ipc"), "1"]
+    first.signal(9)
+    first.wait(5)
+    first.close()
+
+
+def test_ipc_of_the_host(machine: Machine) -> None:
+    out = _sh(machine, "readlink /proc/self/ns/ipc", ipc="host")
+    assert out.strip() == machine.call(inside.read_link, "/proc/self/ns/ipc")
+
+
+def test_a_device_is_shown(machine: Machine) -> None:
+    devices = (Device("/dev/zero", "/dev/inner/nought"),)
+    assert _sh(machine, "head -c 3 /dev/inner/nought | wc -c", devices=devices).strip() == "3"
+
+
+def test_privileged_where_only_this_user_can_be(machine: Machine) -> None:
+    out = _sh(machine, "mount -t tmpfs x /mnt 2>/dev/null || mount -t tmpfs x /tmp; id -u", privileged=True)
+    assert out.split() == ["0"]
+
+
+def test_host_and_domain_name(machine: Machine) -> None:
+    out = _sh(machine, "cat /proc/sys/kernel/hostname /proc/sys/kernel/domainname", hostname="h", domainname="d.e")
+    assert out.split() == ["h", "d.e"]

@@ -12,6 +12,7 @@ import stat
 from dockmagic import inroot
 from dockmagic.runtime import libc
 from dockmagic.runtime.libc import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_REC, MS_STRICTATIME
+from dockmagic.runtime.namespaces.mounts import own_folder
 from dockmagic.runtime.spec import Device, Spec
 
 NODES = ("null", "zero", "full", "random", "urandom", "tty")
@@ -28,7 +29,7 @@ _TTY_GROUP = 5
 
 def make_dev(root: str, spec: Spec) -> None:
     """Mount /dev with all that belongs in it under ``root`` (before pivot_root)."""
-    dev = os.path.join(root, "dev")
+    dev = own_folder(root, "/dev")
     flags = MS_NOSUID | MS_STRICTATIME | (0 if spec.privileged else MS_NODEV)
     libc.mount("tmpfs", dev, "tmpfs", flags, "mode=755,size=65536k")
     for name in NODES:

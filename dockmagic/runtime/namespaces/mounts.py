@@ -59,7 +59,7 @@ def make_root(root: str, *, nodev: bool) -> None:
 
 def mount_proc(root: str) -> None:
     """A new /proc; where the kernel refuses one (a masked /proc outside, a shared pid namespace), the outer one."""
-    target = _folder(root, "/proc")
+    target = own_folder(root, "/proc")
     try:
         libc.mount("proc", target, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     except OSError as error:
@@ -70,7 +70,7 @@ def mount_proc(root: str) -> None:
 
 def mount_sys(root: str, *, writable: bool) -> None:
     """/sys, read-only; where this user namespace does not own the network namespace, the outer one."""
-    target = _folder(root, "/sys")
+    target = own_folder(root, "/sys")
     flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | (0 if writable else MS_RDONLY)
     try:
         libc.mount("sysfs", target, "sysfs", flags)
@@ -85,7 +85,7 @@ def mount_sys(root: str, *, writable: bool) -> None:
                 remount(target, MS_RDONLY)
 
 
-def _folder(root: str, path: str) -> str:
+def own_folder(root: str, path: str) -> str:
     """A folder of the image, made where it is missing; never a link's target outside."""
     target = os.path.join(root, path.lstrip("/"))
     try:
