@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 KEPT = 3.0
 """Seconds for which names that an engine told are used again."""
 
-PATTERN = "%docker"
+KEYS = ("%docker", "%%docker")
+"""The first words of lines that IPython's line hook is registered for."""
 
 
 class Completion:
@@ -31,19 +32,28 @@ class Completion:
         self._matcher: Any = None
 
     def install(self) -> None:
-        """Register with IPython, the line hook and, where it has them, a matcher for the bodies of cells."""
+        """Register with IPython: a matcher that sees the whole cell where it has them (8.6), else the line hook."""
         shell: Any = self._shell
-        shell.set_hook("complete_command", self._line, str_key=PATTERN)
-        matchers = getattr(self._shell.Completer, "custom_matchers", None)
-        if matchers is not None:
-            self._matcher = self._cell
-            matchers.append(self._matcher)
+        try:
+            from IPython.core.completer import context_matcher
+        except ImportError:
+            for key in KEYS:
+                shell.set_hook("complete_command", self._line, str_key=key)
+            return
+
+        @context_matcher()  # type: ignore[untyped-decorator,unused-ignore]
+        def dockmagic_matcher(context: Any) -> dict[str, Any]:
+            return self._context(context)
+
+        self._matcher = dockmagic_matcher
+        shell.Completer.custom_matchers.append(self._matcher)
 
     def remove(self) -> None:
         """Take back what :meth:`install` registered."""
         dispatcher = self._shell.strdispatchers.get("complete_command")
-        if dispatcher is not None:
-            dispatcher.strs.pop(PATTERN, None)
+        for key in KEYS:
+            if dispatcher is not None:
+                dispatcher.strs.pop(key, None)
         matchers = getattr(self._shell.Completer, "custom_matchers", None)
         if matchers is not None and self._matcher in matchers:
             matchers.remove(self._matcher)
@@ -51,19 +61,43 @@ class Completion:
     def _line(self, shell: Any, event: Any) -> list[str]:
         """IPython's hook for a line that begins with %docker."""
         del shell
-        text = re.sub(r"^%?%?docker\s", "", event.line.lstrip())
-        found: list[str] = complete_line(text, self._names)
-        return found
+        return complete_cell(event.line, self._names) or []
 
-    def _cell(self, text: str) -> list[str]:
-        """A matcher for cells that are Dockerfiles; nothing elsewhere."""
-        completer = self._shell.Completer
-        whole = getattr(completer, "text_until_cursor", "") or ""
-        del text
-        if not whole.startswith("%%dockerfile"):
-            return []
-        _, newline, body = whole.partition("\n")
-        return complete_dockerfile(body, self._names) if newline else []
+    def _context(self, context: Any) -> dict[str, Any]:
+        """IPython's matcher: docker's completions and no others in cells and lines that are docker's."""
+        from IPython.core.completer import SimpleCompletion
+
+        lines = context.full_text.split("\n")
+        text = "\n".join([*lines[: context.cursor_line], lines[context.cursor_line][: context.cursor_position]])
+        found = complete_cell(text, self._names)
+        if found is None:
+            return {"completions": [], "suppress": False}
+        completions = [SimpleCompletion(text=name, type="docker") for name in found]
+        return {"completions": completions, "suppress": True, "matched_fragment": last_word(text), "ordered": True}
+
+
+def last_word(text: str) -> str:
+    """What is being typed: from the last white space on."""
+    return re.split(r"\s", text)[-1]
+
+
+def complete_cell(text: str, names: Names) -> list[str] | None:
+    """What the last word of ``text``, a cell up to the cursor, may become; None when it is not docker's matter."""
+    first, newline, body = text.partition("\n")
+    if first.startswith("%%dockerfile"):
+        if newline:
+            return complete_dockerfile(body, names)
+        word = last_word(first)
+        if not word.startswith("-"):
+            return _paths(word) if re.search(r"--context[ =]\S*$", first) else []
+        from dockmagic.notebook.dockerfile import USAGE
+
+        return sorted(f"--{name}" for name in USAGE.flags if f"--{name}".startswith(word))
+    line = text.rsplit("\n", 1)[-1]
+    match = re.match(r"\s*(?:[\w.]+\s*=\s*)?%?%docker\s(.*)", line)
+    if match is None or (line.lstrip().startswith("%%") and newline):
+        return None
+    return complete_line(match[1], names)
 
 
 class Names:

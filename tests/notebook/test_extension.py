@@ -8,7 +8,7 @@ import sys
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from dockmagic.notebook.completion import complete_dockerfile, complete_line
+from dockmagic.notebook.completion import complete_cell, complete_dockerfile, complete_line
 from dockmagic.notebook.errors import DockerError
 
 
@@ -50,7 +50,6 @@ def test_loading_twice_and_unloading_leaves_nothing(ip: InteractiveShell) -> Non
     for kind in ("line", "cell"):
         assert not {"docker", "dockerfile", "dockmagic"} & set(ip.magics_manager.magics[kind])
     assert len(ip.Completer.custom_matchers) == len(matchers) - 1
-    assert not list(ip.strdispatchers["complete_command"].flat_matches("%docker"))
     extension.unload(ip)
     extension.load(ip)
     assert "docker" in ip.magics_manager.magics["line"]
@@ -113,8 +112,30 @@ def test_completion_of_a_dockerfile(body: str, some: list[str]) -> None:
     assert set(some) <= set(complete_dockerfile(body, NoNames()))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("cell", "some"),
+    [
+        ("%docker im", ["images"]),
+        ("x = 1\nr = %docker run al", ["alpine:latest"]),
+        ("%%docker run -i al", ["alpine:latest"]),
+        ("%%dockerfile --no-c", ["--no-cache"]),
+        ("%%dockerfile -t x\nFROM alpine AS a\nCOPY --from=", ["--from=a"]),
+        ("%%docker run -i alpine sh\nim", None),
+        ("im", None),
+    ],
+)
+def test_what_is_dockers_in_a_cell(cell: str, some: list[str] | None) -> None:
+    found = complete_cell(cell, NoNames())  # type: ignore[arg-type]
+    assert found is None if some is None else set(some) <= set(found or [])
+
+
 def test_completion_through_ipython(ip: InteractiveShell) -> None:
-    assert "images" in ip.complete("im", "%docker im")[1]
+    from IPython.core.completer import provisionalcompleter
+
+    for cell, expected in (("%docker im", {"image", "images", "import"}), ("%%dockerfile\nFR", {"FROM"})):
+        with provisionalcompleter():
+            found = {c.text for c in ip.Completer.completions(cell, len(cell))}
+        assert found == expected
 
 
 def test_gathering_what_was_run(ip: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
