@@ -11,13 +11,14 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 from dockmagic.images import tarformat
-from dockmagic.images.attributes import Owners, see
+from dockmagic.images.attributes import Owners, Seen, see
 
 _BUFFER = 1 << 20
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _WHITEOUT = os.fsencode(tarformat.WHITEOUT)
 _OPAQUE = os.fsencode(tarformat.OPAQUE)
 
@@ -62,91 +63,117 @@ def write_tar(items: Iterable[Item], owners: Owners, epoch: int | None = None) -
 
 
 def _pieces(items: Iterable[Item], owners: Owners, epoch: int | None) -> Iterator[bytes]:
-    first_names: dict[tuple[int, int], bytes] = {}
+    writer = _Writer(owners, epoch)
     for item in items:
-        if isinstance(item, Whiteout):
-            folder, slash, base = item.name.rpartition(b"/")
-            yield tarformat.header(folder + slash + _WHITEOUT + base, tarformat.REGULAR)
-        elif isinstance(item, Opaque):
-            yield tarformat.header(item.name + b"/" + _OPAQUE if item.name else _OPAQUE, tarformat.REGULAR)
-        else:
+        if isinstance(item, Present):
             try:
-                yield from _present(item, owners, epoch, first_names)
+                if item.status.st_size > _BUFFER and stat.S_ISREG(item.status.st_mode):
+                    yield from writer.large(item)
+                else:
+                    yield writer.whole(item)
             except FileNotFoundError:  # a running container removed it since its folder was read
                 continue
+        elif isinstance(item, Whiteout):
+            folder, slash, base = item.name.rpartition(b"/")
+            yield tarformat.header(folder + slash + _WHITEOUT + base, tarformat.REGULAR)
+        else:
+            yield tarformat.header(item.name + b"/" + _OPAQUE if item.name else _OPAQUE, tarformat.REGULAR)
 
 
-def _present(
-    item: Present, owners: Owners, epoch: int | None, first_names: dict[tuple[int, int], bytes]
-) -> Iterator[bytes]:
-    name, path, status = item
-    mtime = int(status.st_mtime_ns // 1_000_000_000)
-    if epoch is not None:
-        mtime = min(mtime, epoch)
-    kind = stat.S_IFMT(status.st_mode)
-    if kind == stat.S_IFSOCK:
-        return
-    link = b""
-    if kind != stat.S_IFDIR and status.st_nlink > 1:
-        identity = (status.st_dev, status.st_ino)
-        link = first_names.setdefault(identity, name)
-        if link is name:
-            link = b""
-    if kind == stat.S_IFREG and not link:
-        yield from _regular(item, owners, mtime)
-        return
-    seen = see(path, status, owners)
-    fields: dict[str, Any] = {
-        "mode": seen.mode & 0o7777,
-        "uid": seen.uid,
-        "gid": seen.gid,
-        "mtime": mtime,
-        "xattrs": seen.xattrs,
-    }
-    if link:
-        yield tarformat.header(name, tarformat.HARD_LINK, link=link, **fields)
-    elif kind == stat.S_IFDIR:
-        yield tarformat.header(name + b"/", tarformat.FOLDER, **fields)
-    elif kind == stat.S_IFLNK:
-        yield tarformat.header(name, tarformat.SYMBOLIC_LINK, link=os.readlink(path), **fields)
-    elif kind == stat.S_IFIFO:
-        yield tarformat.header(name, tarformat.FIFO, **fields)
-    else:
-        yield tarformat.header(name, _device_kind(seen.mode), device=seen.device, **fields)
+class _Writer:
+    def __init__(self, owners: Owners, epoch: int | None) -> None:
+        self._owners: Owners = owners
+        self._epoch = epoch
+        self._first_names: dict[tuple[int, int], bytes] = {}
 
+    def whole(self, item: Present) -> bytes:
+        """An entry in one piece; of a file too, when it is not large."""
+        name, path, status = item
+        kind = stat.S_IFMT(status.st_mode)
+        if kind == stat.S_IFSOCK:
+            return b""
+        link = self._link(item)
+        if kind == stat.S_IFREG and not link:
+            size = status.st_size
+            fd = os.open(path, _READ)
+            try:
+                head = self._file_header(item, fd)
+                if not size:
+                    return head
+                content = os.read(fd, size)
+                while len(content) < size:
+                    more = os.read(fd, size - len(content))
+                    content += more or bytes(size - len(content))  # it shrank: the header's size holds
+                return head + content + tarformat.padding(size)
+            finally:
+                os.close(fd)
+        seen = see(path, status, self._owners)
+        if link:
+            return self._header(item, seen, name, tarformat.HARD_LINK, link=link)
+        if kind == stat.S_IFDIR:
+            return self._header(item, seen, name + b"/", tarformat.FOLDER)
+        if kind == stat.S_IFLNK:
+            return self._header(item, seen, name, tarformat.SYMBOLIC_LINK, link=os.readlink(path))
+        return self._header(item, seen, name, _special_kind(seen.mode))
 
-def _regular(item: Present, owners: Owners, mtime: int) -> Iterator[bytes]:
-    """A file with its content, or the device whose record an empty file carries."""
-    fd = os.open(item.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        seen = see(fd, item.status, owners)
-        fields: dict[str, Any] = {
-            "mode": seen.mode & 0o7777,
-            "uid": seen.uid,
-            "gid": seen.gid,
-            "mtime": mtime,
-            "xattrs": seen.xattrs,
-        }
-        if not stat.S_ISREG(seen.mode):
-            kind = tarformat.FIFO if stat.S_ISFIFO(seen.mode) else _device_kind(seen.mode)
-            yield tarformat.header(item.name, kind, device=seen.device, **fields)
+    def large(self, item: Present) -> Iterator[bytes]:
+        """A file's entry in pieces."""
+        link = self._link(item)
+        if link:
+            yield self._header(
+                item, see(item.path, item.status, self._owners), item.name, tarformat.HARD_LINK, link=link
+            )
             return
         size = left = item.status.st_size
-        yield tarformat.header(item.name, tarformat.REGULAR, size=size, **fields)
-        while left:
-            chunk = os.read(fd, min(left, _BUFFER))
-            if not chunk:  # it shrank while a running container wrote it: the header's size holds
-                yield bytes(left)
-                break
-            left -= len(chunk)
-            yield chunk
-        if padding := tarformat.padding(size):
-            yield padding
-    finally:
-        os.close(fd)
+        fd = os.open(item.path, _READ)
+        try:
+            yield self._file_header(item, fd)
+            while left:
+                chunk = os.read(fd, min(left, _BUFFER))
+                if not chunk:  # it shrank while a running container wrote it: the header's size holds
+                    chunk = bytes(min(left, _BUFFER))
+                left -= len(chunk)
+                yield chunk
+            yield tarformat.padding(size)
+        finally:
+            os.close(fd)
+
+    def _link(self, item: Present) -> bytes:
+        """The name under which this file is in the tar already, or nothing."""
+        status = item.status
+        if status.st_nlink == 1 or stat.S_ISDIR(status.st_mode):
+            return b""
+        first = self._first_names.setdefault((status.st_dev, status.st_ino), item.name)
+        return b"" if first is item.name else first
+
+    def _file_header(self, item: Present, fd: int) -> bytes:
+        """Of a file, or of the device for which an empty file and its record stand."""
+        seen = see(fd, item.status, self._owners)
+        if stat.S_ISREG(seen.mode):
+            return self._header(item, seen, item.name, tarformat.REGULAR, item.status.st_size)
+        return self._header(item, seen, item.name, _special_kind(seen.mode))
+
+    def _header(self, item: Present, seen: Seen, name: bytes, kind: bytes, size: int = 0, link: bytes = b"") -> bytes:
+        mtime = item.status.st_mtime_ns // 1_000_000_000
+        if self._epoch is not None and mtime > self._epoch:
+            mtime = self._epoch
+        return tarformat.header(
+            name,
+            kind,
+            mode=seen.mode & 0o7777,
+            uid=seen.uid,
+            gid=seen.gid,
+            size=size,
+            mtime=mtime,
+            link=link,
+            device=seen.device,
+            xattrs=seen.xattrs,
+        )
 
 
-def _device_kind(mode: int) -> bytes:
+def _special_kind(mode: int) -> bytes:
+    if stat.S_ISFIFO(mode):
+        return tarformat.FIFO
     return tarformat.CHARACTER if stat.S_ISCHR(mode) else tarformat.BLOCK_DEVICE
 
 
@@ -161,34 +188,49 @@ def walk(
     for name in whiteouts:
         folder, _, base = name.rpartition(b"/")
         hidden.setdefault(folder, []).append(base)
-    yield from _walk(root, b"", hidden, opaque)
-
-
-def _walk(folder: bytes, prefix: bytes, hidden: dict[bytes, list[bytes]], opaque: frozenset[bytes]) -> Iterator[Item]:
-    here = prefix[:-1]
-    if here in opaque:
-        yield Opaque(here)
-    with os.scandir(folder) as entries:
-        found: list[tuple[bytes, os.DirEntry[bytes] | None]] = [(entry.name, entry) for entry in entries]
-    if here in hidden:
-        gone = set(hidden[here])
-        found = [pair for pair in found if pair[0] not in gone]
-        found.extend((base, None) for base in gone)
-    found.sort(key=lambda pair: pair[0])
-    for base, entry in found:
-        name = prefix + base
+    if b"" in opaque:
+        yield Opaque(b"")
+    # One generator with a stack of its own: nested ones would hand every item up through all their levels.
+    open_folders = [iter(_names(root, hidden.get(b"", ())))]
+    prefixes = [b""]
+    while open_folders:
+        base, entry = next(open_folders[-1], (b"", None))
+        if not base:
+            open_folders.pop()
+            prefixes.pop()
+            continue
+        name = prefixes[-1] + base
         if entry is None:
             yield Whiteout(name)
             continue
         try:
             status = entry.stat(follow_symlinks=False)
+            if is_whiteout(status):
+                continue
+            below = _names(entry.path, hidden.get(name, ())) if stat.S_ISDIR(status.st_mode) else None
         except FileNotFoundError:  # a running container removed it just now
             continue
-        if is_whiteout(status):
-            continue
         yield Present(name, entry.path, status)
-        if stat.S_ISDIR(status.st_mode):
-            yield from _walk(entry.path, name + b"/", hidden, opaque)
+        if below is not None:
+            if name in opaque:
+                yield Opaque(name)
+            open_folders.append(iter(below))
+            prefixes.append(name + b"/")
+
+
+def _names(folder: bytes, gone: Sequence[bytes]) -> list[tuple[bytes, os.DirEntry[bytes] | None]]:
+    """A folder's names, sorted, with those of whiteouts among them."""
+    with os.scandir(folder) as entries:
+        found: list[tuple[bytes, os.DirEntry[bytes] | None]] = [(entry.name, entry) for entry in entries]
+    if gone:
+        found = [pair for pair in found if pair[0] not in gone]
+        found.extend((base, None) for base in gone)
+    found.sort(key=_name)
+    return found
+
+
+def _name(pair: tuple[bytes, object]) -> bytes:
+    return pair[0]
 
 
 def is_whiteout(status: os.stat_result) -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from dockmagic.images.files import remove_tree
 
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x20000, 0x10000000  # linux/sched.h
 _MS_REC, _MS_PRIVATE = 0x4000, 0x40000  # linux/mount.h
@@ -32,6 +36,17 @@ def in_child(action: Callable[[], None], before: Callable[[], None] = lambda: No
             os._exit(status)
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0, "the child failed, see its traceback"
+
+
+@contextlib.contextmanager
+def open_folder() -> Iterator[Path]:
+    """A folder that every user can use; pytest's own are closed, and closed again by the next pytest."""
+    folder = Path(tempfile.mkdtemp(prefix="dockmagic-"))
+    folder.chmod(0o777)
+    try:
+        yield folder
+    finally:
+        remove_tree(folder)
 
 
 def own_mounts() -> None:

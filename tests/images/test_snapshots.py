@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from dockmagic.images.manifest import OCI_LAYER
 from dockmagic.images.snapshots import LayerSnapshots, trash
 from tests.images import tars
 from tests.images.forms import FORMS, Form, Hand, blob, each_form, unpack
-from tests.images.isolation import can_make_user_namespaces, needs_root
+from tests.images.isolation import can_make_user_namespaces, needs_root, open_folder
 from tests.images.samples import sha
 from tests.images.tars import WHEN, entry, folder, hardlink, symlink, tar
 
@@ -70,6 +71,12 @@ LAYER = [
     "new/way",
     "swap",
 ]
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    with open_folder() as folder:
+        yield folder
 
 
 def change(root: Path) -> None:

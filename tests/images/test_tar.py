@@ -6,6 +6,7 @@ import io
 import os
 import stat
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,16 @@ from dockmagic.images.attributes import Owners
 from dockmagic.images.tarreader import TarReader
 from dockmagic.images.untar import untar
 from tests.images import tars
-from tests.images.isolation import in_child, needs_root, nobody
+from tests.images.isolation import in_child, needs_root, nobody, open_folder
 from tests.images.tars import entry, folder, hardlink, symlink, tar
 
 ME = {"uid": os.geteuid(), "gid": os.getegid()}
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    with open_folder() as folder:
+        yield folder
 
 
 def write(root: Path, owners: Owners = "real", epoch: int | None = None) -> bytes:
@@ -178,10 +185,6 @@ def test_owners_modes_and_devices_kept_by_the_kernel(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("before", [pytest.param(nobody, marks=needs_root), lambda: None], ids=["nobody", "me"])
 def test_owners_modes_and_devices_recorded(tmp_path: Path, before: object) -> None:
-    tmp_path.chmod(0o777)
-    tmp_path.parent.chmod(0o755)
-    tmp_path.parent.parent.chmod(0o755)
-
     def check() -> None:
         unpack(PRIVILEGED, tmp_path / "a", "recorded")
         assert tars.listing(write(tmp_path / "a", "recorded")) == tars.listing(PRIVILEGED)
