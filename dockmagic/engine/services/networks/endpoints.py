@@ -208,13 +208,13 @@ class Endpoints:
         """Raises NotFound, Forbidden, Conflict, InvalidParameter."""
         network = self._networks.get(reference)
         record = container.record
-        if network.driver == "host" or "host" in record.endpoints:
+        if network.driver == "host":
             raise InvalidParameter("container cannot be disconnected from host network or connected to host network")
         if network.driver == "null" or "none" in record.endpoints:
             raise InvalidParameter(
                 "container cannot be connected to multiple networks with one of the networks in private (none) mode"
             )
-        if record.host_config["NetworkMode"].startswith("container:"):
+        if record.host_config["NetworkMode"].startswith("container:") or "host" in record.endpoints:
             raise InvalidParameter(
                 "container sharing network namespace with another container or host cannot be connected to any other "
                 "network"
