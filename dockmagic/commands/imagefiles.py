@@ -1,4 +1,4 @@
-"""The files of an image, read from its export: what each layer adds, and what differs between two images."""
+"""The files of an image, read from its export: what differs between two images, and what each layer adds."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import tempfile
 from typing import IO, Any
 
 from dockmagic.commands.api import Engine
+from dockmagic.views.layers import FileEntry
 
 File = tuple[str, int, str]
 """(kind, bytes, what tells a change: link target, mode, owner and mtime of the tar's header)"""
@@ -83,6 +84,73 @@ def compare_files(engine: Engine, first: str, second: str) -> list[tuple[int, st
             out.append((1, path, 0, b[1]))
         elif b is None:
             out.append((2, path, a[1], 0))
-        elif a != b:
+        elif a != b and not a[0] == b[0] == "dir":
             out.append((0, path, a[1], b[1]))
     return out
+
+
+SHOWN = 60
+"""How many entries of a folder are listed; the largest come first."""
+
+
+def layer_files(engine: Engine, image: str) -> list[tuple[list[FileEntry], int]]:
+    """For each layer from the base up: its files as a tree, and how many bytes of lower layers it hides.
+
+    What a layer deletes or replaces is still in the layer below, so it makes no image smaller.
+    """
+    tree: dict[str, File] = {}
+    out = []
+    for layer in saved_layers(engine, image):
+        entries: dict[str, tuple[int, str]] = {}
+        hidden = 0
+        for path, (kind, size, _) in layer.items():
+            gone = kind in {"whiteout", "opaque"}
+            below = [p for p in tree if p.startswith(f"{path}/")] if gone else []
+            hidden += sum(tree[p][1] for p in below)
+            if path in tree and kind != "opaque":
+                hidden += tree[path][1]
+            if kind == "opaque":  # the folder begins anew: what it had is deleted, path by path
+                entries |= {p: (tree[p][1], "deleted") for p in below if p not in layer}
+                continue
+            if kind == "dir" and path in tree:
+                continue
+            change = "deleted" if gone else "changed" if path in tree else "added"
+            freed = sum(tree[p][1] for p in [*below, path] if p in tree) if gone else size
+            entries[path] = (freed, change)
+        tree = flatten([tree, layer])
+        out.append((_nested(entries), hidden))
+    return out
+
+
+def _nested(entries: dict[str, tuple[int, str]]) -> list[FileEntry]:
+    """Paths as folders in folders, the largest first, at most SHOWN of each folder."""
+    root = FileEntry("")
+    folders: dict[str, FileEntry] = {"": root}
+
+    def folder(path: str) -> FileEntry:
+        if path not in folders:
+            parent, _, name = path.rpartition("/")
+            folders[path] = FileEntry(name)
+            folder(parent).children.append(folders[path])
+        return folders[path]
+
+    for path, (size, change) in sorted(entries.items(), key=lambda e: -e[0].count("/")):
+        parent, _, name = path.rpartition("/")
+        if path in folders:  # a folder that is listed with what is in it
+            continue
+        folder(parent).children.append(FileEntry(name, size, change))
+        while True:
+            folder(parent).size += size
+            if not parent:
+                break
+            parent = parent.rpartition("/")[0]
+    _prune(root)
+    return root.children
+
+
+def _prune(folder: FileEntry) -> None:
+    folder.children.sort(key=lambda e: (-e.size, e.name))
+    folder.more = max(0, len(folder.children) - SHOWN)
+    del folder.children[SHOWN:]
+    for child in folder.children:
+        _prune(child)

@@ -10,7 +10,7 @@ from dockmagic.commands import references
 from dockmagic.commands.errors import CommandError, EngineError
 from dockmagic.commands.flags import Options
 from dockmagic.commands.imagefiles import compare_files
-from dockmagic.commands.layers import layer_tree
+from dockmagic.commands.layers import add_files, find_base, layer_tree
 from dockmagic.commands.lifecycle import confirmed, reclaimed
 from dockmagic.commands.listing import Listing, Row, parse_filters
 from dockmagic.commands.session import Session
@@ -116,6 +116,7 @@ def history(session: Session, options: Options, operands: list[str]) -> View | N
       docker image history, docker history
 
     Options:
+          --files           Show the files of each layer in the layer tree (dockmagic's own)
           --format string   Format output using a custom template:
                             'table':            Print output in table format with column headers
                             (default)
@@ -149,7 +150,10 @@ def history(session: Session, options: Options, operands: list[str]) -> View | N
     table = HISTORY.show(rows, options.text("format"), quiet=options.on("quiet"))
     if options.text("format") or options.on("quiet"):
         return table
-    return History(table, layer_tree(session.engine, name))
+    tree = layer_tree(session.engine, name, base=find_base(session.engine, name))
+    if options.on("files"):
+        add_files(session.engine, name, tree)
+    return History(table, tree)
 
 
 @command

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from dockmagic.commands.api import Engine
 from dockmagic.commands.errors import EngineError
+from dockmagic.commands.imagefiles import layer_files
 from dockmagic.views.build import Step
 from dockmagic.views.layers import LayerEntry, LayerTree
 
@@ -48,6 +49,40 @@ def instruction_of(made: str) -> str:
     if _SHELL.match(text):
         return f"RUN {_SHELL.sub('', text, count=1)}"
     return text
+
+
+MOST = 80
+"""How many tagged images are looked at to find the one an image was built on."""
+
+
+def find_base(engine: Engine, image: str) -> str:
+    """The tagged image whose layers are the most of the first of ``image``'s, the oldest of those; "" for none."""
+    whole = _layers(engine, image)
+    best, key = "", (0, 0.0)
+    for other in engine.get("/images/json")[:MOST]:
+        tags = [t for t in other.get("RepoTags") or [] if "<none>" not in t]
+        if not tags or other["Id"] == image:
+            continue
+        layers = _layers(engine, other["Id"])
+        if (
+            len(layers) < len(whole)
+            and whole[: len(layers)] == layers
+            and (len(layers), -float(other["Created"])) > key
+        ):
+            best, key = min(tags, key=len), (len(layers), -float(other["Created"]))
+    return best
+
+
+def _layers(engine: Engine, image: str) -> list[str]:
+    found: list[str] = (engine.get(f"/images/{image}/json").get("RootFS") or {}).get("Layers") or []
+    return found
+
+
+def add_files(engine: Engine, image: str, tree: LayerTree) -> None:
+    """Give each layer of ``tree`` its files, and what it hides of the layers below."""
+    with_layer = [e for e in tree.entries if not e.empty]
+    for entry, (files, hidden) in zip(with_layer, layer_files(engine, image), strict=False):
+        entry.files, entry.hidden = files, hidden
 
 
 _LAYER_WORDS = ("RUN ", "COPY ", "ADD ", "WORKDIR ")

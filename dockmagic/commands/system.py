@@ -354,7 +354,8 @@ def flow(session: Session, options: Options, operands: list[str]) -> View | None
     """
     choice = session.choice
     found = session.engine.get("/info")
-    images = [(i.get("RepoTags") or ["<none>:<none>"])[0] for i in session.engine.get("/images/json")]
+    tags = [tag for i in session.engine.get("/images/json") for tag in i.get("RepoTags") or []]
+    images = [tag for tag in tags if "<none>" not in tag]
     containers = [
         ((c.get("Names") or ["?"])[0].removeprefix("/"), c["Image"], c["State"])
         for c in session.engine.get("/containers/json", all=True)

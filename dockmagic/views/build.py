@@ -198,7 +198,8 @@ class BuildResult(View):
 
     def html(self) -> str:
         tree = self.tree.html() if self.tree else ""
-        return render("built.html", result=self, others=self.others, tree=tree, plain=_plain)
+        said = [s for s in self.progress.instructions if s.log.strip()]
+        return render("built.html", result=self, others=self.others, tree=tree, said=said, plain=_plain)
 
 
 def _plain(step: Step) -> str:

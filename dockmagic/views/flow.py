@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from dockmagic.views.view import View, clean, render
 
+MOST = 12
+"""How many images and containers are drawn; the rest is a number."""
+
 
 class Flow(View):
     """``containers`` are (name, image, state)."""
@@ -31,10 +34,18 @@ class Flow(View):
         lines = ["client    %docker, %%dockerfile, dockmagic", "  |  Docker Engine API", f"engine    {line(self.url)}"]
         lines += [f"          version {line(self.version)}"]
         lines += [f"  |  pull, push: registry {line(r)}" for r in self.registries]
-        lines += [f"images    {len(self.images)}", *(f"  - {line(i)}" for i in self.images)]
+        lines += [f"images    {len(self.images)}", *(f"  - {line(i)}" for i in self.images[:MOST])]
+        lines += _rest(len(self.images))
         lines += ["  |  create, start", f"containers {len(self.containers)}"]
-        lines += [f"  - {line(name)} from {line(image)}: {line(state)}" for name, image, state in self.containers]
+        lines += [
+            f"  - {line(name)} from {line(image)}: {line(state)}" for name, image, state in self.containers[:MOST]
+        ]
+        lines += _rest(len(self.containers))
         return "\n".join(lines)
 
     def html(self) -> str:
-        return render("flow.html", flow=self)
+        return render("flow.html", flow=self, most=MOST)
+
+
+def _rest(count: int) -> list[str]:
+    return [f"  … and {count - MOST} more"] if count > MOST else []

@@ -42,6 +42,8 @@ class LayerEntry:
     """from the cache or run just now; None when nobody knows"""
     seconds: float | None = None
     files: list[FileEntry] | None = None
+    hidden: int = 0
+    """bytes of lower layers that it deletes or replaces; they stay in the image all the same"""
 
     @property
     def mark(self) -> str:

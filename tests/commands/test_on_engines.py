@@ -252,3 +252,19 @@ def test_prune_asks_nobody_without_force(shell: Shell) -> None:
     told = shell.text("container", "prune", "-f", "--filter", "label=purpose=prune")
     assert created.id in told
     assert "Total reclaimed space: 0B" in told
+
+
+def test_the_files_of_each_layer(shell: Shell) -> None:
+    body = b"FROM alpine\nRUN mkdir -p /a/b && echo 12345 > /a/b/c && echo 1 > /a/d\nRUN rm /a/b/c; echo 2 > /a/d\n"
+    shell("build", "-q", "-t", "layered", "-", stdin=body)
+    tree = shell("history", "--files", "layered").tree
+    assert tree.base.startswith("alpine")
+    first, second = [e for e in tree if not e.base and not e.empty]
+    (folder,) = first.files
+    assert (folder.name, folder.size) == ("a", 8)
+    assert [(c.name, c.size, [g.name for g in c.children]) for c in folder.children] == [("b", 6, ["c"]), ("d", 2, [])]
+    changes = {(e.name, e.change) for f in second.files for c in f.children for e in (c.children or [c])}
+    assert changes == {("c", "deleted"), ("d", "changed")}
+    assert second.hidden == 8
+    assert "deletes or replaces 8B that the layers below still hold" in tree.html()
+    shell("rmi", "layered")
