@@ -51,6 +51,7 @@ from dockmagic.engine.services.system import System
 from dockmagic.engine.services.volumes import Volumes
 from dockmagic.images.content import Content
 from dockmagic.images.snapshots import open_snapshots
+from dockmagic.images.snapshots.trash import Trash
 from dockmagic.images.store import Store
 
 if TYPE_CHECKING:
@@ -93,8 +94,10 @@ class Engine:
         self.life = life = Life(containers, runtime, launcher, health, events)
         execs = Execs(containers, runtime, launcher, events)
         health.probe = execs.probe
+        self._trash = trash = Trash(root / "containers-trash")
+        trash.sweep()
         mounts = MountResolver(volumes, containers)
-        maker = Maker(containers, store, init_layers, life, mounts, volumes, endpoints, events)
+        maker = Maker(containers, store, init_layers, life, mounts, volumes, endpoints, events, trash)
         sizes = Sizes(store, driver)
         images = Images(store, init_layers, containers, events, driver)
         listing = Listing(containers, images.ancestry, sizes.of)
@@ -138,6 +141,7 @@ class Engine:
         if not self.busy():
             self._networks.lower_all()
             self._snapshots.close()
+        self._trash.close()
 
     def busy(self) -> bool:
         """Whether a container runs."""

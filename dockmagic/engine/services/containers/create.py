@@ -30,6 +30,7 @@ from dockmagic.errors import Conflict, DockmagicError, InvalidParameter, NotFoun
 from dockmagic.inroot import resolve
 
 if TYPE_CHECKING:
+    from dockmagic.images.snapshots.trash import Trash
     from dockmagic.images.store import Store
 
 _NAME = re.compile(r"/?[a-zA-Z0-9][a-zA-Z0-9_.-]+")
@@ -56,6 +57,7 @@ class Maker:
         volumes: Volumes,
         networks: Endpoints,
         events: Events,
+        trash: Trash,
     ) -> None:
         self._registry = registry
         self._store = store
@@ -65,6 +67,7 @@ class Maker:
         self._volumes = volumes
         self._networks = networks
         self._events = events
+        self._trash = trash
         life.when_removable = self._remove_quietly
 
     def create(self, body: Mapping[str, Any], name: str, platform: str = "") -> Created:
@@ -146,7 +149,7 @@ class Maker:
             except DockmagicError:
                 container.removing = False
                 raise
-            shutil.rmtree(container.folder, ignore_errors=True)
+            self._trash.throw(container.folder)
             self._registry.remove(container)
             container.removed = True
             container.record.status = "removing"
