@@ -53,6 +53,7 @@ from dockmagic.images.content import Content
 from dockmagic.images.snapshots import open_snapshots
 from dockmagic.images.snapshots.trash import Trash
 from dockmagic.images.store import Store
+from dockmagic.images.transfers import forget_interrupted
 
 if TYPE_CHECKING:
     from dockmagic.builder.build import Builder
@@ -78,6 +79,7 @@ class Engine:
             copy_up=capability.tier == "tracer",
         )
         store = Store(root, database, snapshots)
+        forget_interrupted(store)
         init_layers = InitLayers(snapshots)
         driver = "overlay2" if capability.overlay != "no" else "clone"
 
@@ -87,7 +89,7 @@ class Engine:
         fabric = once(lambda: _fabric(runtime, root / "networks"))
         self._networks = networks = NetworkRegistry(database, events, fabric)
         names = NameServers(containers, fabric)
-        default = "bridge" if capability.tier == "namespaces" else "host"
+        default = "host" if capability.tier == "rootless" else "bridge"
         endpoints = Endpoints(networks, containers, fabric, runtime, names, events, default)
         launcher = Launcher(runtime, snapshots, endpoints, SpecMaker(containers))
         health = HealthMonitor(events)
@@ -164,6 +166,10 @@ def once(make: Callable[[], T]) -> Callable[[], T]:
 
 
 def _fabric(runtime: ShimRuntime, folder: Path) -> Fabric:
+    if runtime.capability.tier == "tracer":
+        from dockmagic.runtime.tracer.fabric import LoopbackNetworks
+
+        return LoopbackNetworks(folder)
     from dockmagic.runtime.networks.service import Networks
 
     return Networks(runtime, folder)

@@ -47,7 +47,7 @@ class Transfers:
             progress({"status": f"The push refers to repository [{reference.name}]"})
             message = f"An image does not exist locally with the tag: {reference.familiar_name}"
             raise DockmagicError(message) from None
-        self._registry().push(reference, auth, progress)
+        self._registry().push(reference, auth, progress, all_tags=not tag)
         self._events.publish("image", "push", reference.familiar, {"name": reference.familiar_name})
 
     def distribution(self, name: str, auth: Auth) -> dict[str, Any]:
@@ -71,11 +71,10 @@ class Transfers:
         """A docker archive of the images. Raises NotFound before the first bytes."""
         from dockmagic.images import archive
 
+        chunks = archive.save(self._store, names)
         for name in names:
-            self._store.get(name)
-        for name in names:
-            self._events.publish("image", "save", self._store.get(name).id, {"name": name})
-        return archive.save(self._store, names)
+            self._events.publish("image", "save", name, {"name": name})
+        return chunks
 
     def import_from(
         self,
