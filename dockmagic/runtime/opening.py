@@ -34,7 +34,7 @@ class ShimRuntime:
 
     def prepare_relay(self, folder: Path, network: str = "") -> socket.socket:
         """A relay's control connection; see networks/relay.py. ``network``: the namespace's file it is to enter."""
-        return self._fork(RelayWork(str(folder), network))
+        return self._fork(RelayWork(str(folder), network), fresh=True)
 
     def find(self, folder: Path) -> ShimProcess | Exit | None:
         return process.find(folder)

@@ -52,7 +52,8 @@ class Work:
     """What a shim is for: ``target`` is a running container's first process for an exec, else 0.
 
     A shim forked ahead can't be used (the request says ``fresh``) where the process is to be in the engine's own pid
-    namespace: it has left that for its children, and in a user namespace there is no way back.
+    namespace: it has left that for its children, and in a user namespace there is no way back. Nor for a relay, which
+    has no use for the child that waits.
     """
 
     spec: Spec
