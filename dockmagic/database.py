@@ -1,7 +1,8 @@
 """One SQLite file (WAL) for every record; each room brings its own numbered migrations.
 
 ``Database`` is handed down by the engine. A change is one ``with db.transaction() as tx:`` block, so a crash
-at any point leaves the last whole state. Connections are per thread.
+at any point leaves the last whole state. Connections are lent to one thread at a time and used again: opening one
+takes longer than most statements, and threads come and go with every request.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ class Database:
         self.path = path
         self._local = threading.local()
         self._write = threading.RLock()
+        self._guard = threading.Lock()
+        self._idle: list[sqlite3.Connection] = []
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self.transaction() as tx:
             tx.execute("CREATE TABLE IF NOT EXISTS migrations (room TEXT PRIMARY KEY, number INTEGER NOT NULL)")
@@ -39,29 +42,47 @@ class Database:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """One change: committed when the block ends, undone when it raises."""
         with self._write:
-            connection = self._connection()
-            if connection.in_transaction:  # nested in an outer block of this thread: part of that change
-                yield connection
+            outer: sqlite3.Connection | None = getattr(self._local, "transaction", None)
+            if outer is not None:  # nested in an outer block of this thread: part of that change
+                yield outer
                 return
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                connection.rollback()
-                raise
-            connection.commit()
+            with self._lent() as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                self._local.transaction = connection
+                try:
+                    yield connection
+                except BaseException:
+                    connection.rollback()
+                    raise
+                else:
+                    connection.commit()
+                finally:
+                    self._local.transaction = None
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
-        """The rows of a reading statement."""
-        return self._connection().execute(sql, parameters).fetchall()
+        """The rows of a reading statement; within a transaction of this thread they show its changes."""
+        current: sqlite3.Connection | None = getattr(self._local, "transaction", None)
+        if current is not None:
+            return current.execute(sql, parameters).fetchall()
+        with self._lent() as connection:
+            return connection.execute(sql, parameters).fetchall()
 
-    def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+    @contextlib.contextmanager
+    def _lent(self) -> Iterator[sqlite3.Connection]:
+        with self._guard:
+            connection = self._idle.pop() if self._idle else None
         if connection is None:
-            connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-            connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
-            connection.execute("PRAGMA foreign_keys=ON")
-            self._local.connection = connection
+            connection = self._open()
+        try:
+            yield connection
+        finally:
+            with self._guard:
+                self._idle.append(connection)
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA foreign_keys=ON")
         return connection

@@ -266,8 +266,16 @@ class Endpoints:
 
         endpoint = bridged[0]
         try:
-            target, space = endpoint["IPAddress"], self._fabric().shared
-            done = publish(self._relays, self._relay(container), target, wanted, network=space, shim=shim)
+            fabric, folder = self._fabric(), self._relay(container)
+            done = publish(
+                self._relays,
+                folder,
+                endpoint["IPAddress"],
+                wanted,
+                network=fabric.shared,
+                shim=shim,
+                reach=fabric.reach,
+            )
         except DockmagicError as error:
             raise DockmagicError(
                 "failed to set up container networking: driver failed programming external connectivity on endpoint "
