@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
@@ -43,12 +43,19 @@ class Published:
 
 
 def publish(
-    relays: Relays, folder: Path, target: str, ports: Sequence[Port], *, network: str = "", shim: Path | None = None
+    relays: Relays,
+    folder: Path,
+    target: str,
+    ports: Sequence[Port],
+    *,
+    network: str = "",
+    shim: Path | None = None,
+    reach: Callable[[str, int], tuple[str, int]] | None = None,
 ) -> Published:
     """Listen on the machine's ports and carry on to ``target``, as seen from the namespace in file ``network``.
 
-    ``folder`` is the relay's own; ``shim`` the folder of the container's shim, with which it ends. Raises
-    DockmagicError with docker's words when a port is taken.
+    ``folder`` is the relay's own; ``shim`` the folder of the container's shim, with which it ends; ``reach`` tells
+    where an address and port of a container really are. Raises DockmagicError with docker's words when a port is taken.
     """
     listeners: list[tuple[Port, socket.socket]] = []
     try:
@@ -57,7 +64,8 @@ def publish(
         control = relays.prepare_relay(folder, network)
         try:
             for port, listener in listeners:
-                request = {"op": "listen", "protocol": port.protocol, "target": [target, port.container_port]}
+                place = reach(target, port.container_port) if reach is not None else (target, port.container_port)
+                request = {"op": "listen", "protocol": port.protocol, "target": list(place)}
                 ask(control, request, listener.fileno())
             if shim is not None:
                 ask(control, {"op": "until", "folder": str(shim)})

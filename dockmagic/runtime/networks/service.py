@@ -118,6 +118,10 @@ class Networks:
         """A socket in the namespace of the bridges: a name server binds it to a network's gateway."""
         return self._inside(lambda: socket.socket(family, kind))
 
+    def reach(self, address: str, port: int) -> tuple[str, int]:
+        """Where a container's address and port really are, for a relay in ``shared``: just there."""
+        return address, port
+
     # --- containers ---
 
     def space_of(self, container: str) -> str:

@@ -1,11 +1,12 @@
-"""A container's own loopback address, where no network namespace can be had. Pure: socket addresses in and out.
+"""A container's own loopback address, where no network namespace can be had: socket addresses in and out.
 
 Each container owns an address in 127.0.0.0/8. Binding to any address or to 127.0.0.1 lands there, 127.0.0.1 means it,
 and other containers reach it by name through /etc/hosts; so two containers can both listen on port 80. Outbound
 connections leave as the host's. An IPv6 socket is bound to the same address mapped into IPv6.
 
 Ports below 1024 are moved up by :data:`PRIVILEGED_SHIFT` on containers' addresses where the kernel refuses them; a
-forwarder from the host must go to :func:`real_port`.
+forwarder from the host must go to :func:`real_port`. Addresses that containers have on networks (172.18.0.2) stand for
+loopback addresses; which for which is in a :class:`Space`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import ipaddress
+import os
 import socket
 import struct
 
@@ -54,11 +56,37 @@ def address_for(identifier: str) -> str:
     return f"127.{1 + one % 254}.{two}.{1 + three % 254}"
 
 
+class Space:
+    """What fabric.py notes of one container: its loopback address, and who has which address on its networks."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def own(self) -> str:
+        """Raises OSError when the container has no space."""
+        return os.readlink(os.path.join(self._folder, "own"))
+
+    def look_up(self, address: bytes) -> bytes | None:
+        """The loopback address that a network's address stands for, or the other way round; None for a stranger's."""
+        name = socket.inet_ntoa(address)
+        try:
+            networks = [entry for entry in os.listdir(self._folder) if entry.startswith("n-")]
+        except OSError:
+            return None  # the container has ended
+        for network in networks:
+            try:
+                return socket.inet_aton(os.readlink(f"{self._folder}/{network}/{name}"))
+            except OSError:
+                continue
+        return None
+
+
 class Network:
     """Translates one container's socket addresses. ``isolated``: nothing but its own address can be reached."""
 
-    def __init__(self, address: str, *, shifted: bool, isolated: bool = False) -> None:
+    def __init__(self, address: str, *, shifted: bool, isolated: bool = False, space: Space | None = None) -> None:
         self._own = ipaddress.IPv4Address(address).packed
+        self._space = space
         self._shifted = shifted
         self._isolated = isolated
         self._bound: dict[int, bytes] = {}
@@ -70,7 +98,7 @@ class Network:
         if address in (_ANY4, _ANY6) and port == 0:
             return value  # an outgoing socket: it must be able to leave this machine
         local = address in (_ANY4, _ANY6, _LOCAL4, _LOCAL6, self._own, _MAPPED + self._own, _MAPPED + _LOCAL4)
-        if not local:
+        if not local and self._look_up(_v4(address)) != self._own:
             return value
         real = real_port(port, self._shifted)
         if real:
@@ -86,7 +114,7 @@ class Network:
     def connect(self, value: bytes) -> bytes:
         """The address to connect or send to instead. Raises OSError(ENETUNREACH) when there is no way out."""
         family, port, address = _take_apart(value)
-        v4 = address[12:] if address.startswith(_MAPPED) and len(address) == 16 else address
+        v4 = _v4(address)
         if address in (_ANY6, _LOCAL6) or v4 in (_ANY4, _LOCAL4, self._own):
             return _put_together(value, family, real_port(port, self._shifted), self._own)
         if len(v4) == 4 and v4[0] == 127 and not v4.startswith(_ZERO_NET):
@@ -95,20 +123,35 @@ class Network:
             return _put_together(value, family, real_port(port, self._shifted), v4)
         if self._isolated:
             raise fail(errno.ENETUNREACH)
+        known = self._look_up(v4)
+        if known is not None:
+            return _put_together(value, family, real_port(port, self._shifted), known)
         return value
+
+    def source(self, value: bytes) -> bytes | None:
+        """For an address that :meth:`connect` gave: what to bind the socket to first, so that the other container
+        sees who calls; None when it is no other container."""
+        family, _port, address = _take_apart(value)
+        v4 = _v4(address)
+        if len(v4) != 4 or v4[0] != 127 or v4.startswith(_ZERO_NET) or v4 == self._own:
+            return None
+        return _put_together(value, family, 0, self._own)
+
+    def _look_up(self, v4: bytes) -> bytes | None:
+        return self._space.look_up(v4) if self._space is not None and len(v4) == 4 else None
 
     def seen(self, value: bytes, *, peer: bool) -> bytes:
         """A socket's address (or its peer's) as the container knows it."""
         family, port, address = _take_apart(value)
-        v4 = address[12:] if address.startswith(_MAPPED) and len(address) == 16 else address
+        v4 = _v4(address)
         if len(v4) != 4 or v4[0] != 127 or v4.startswith(_ZERO_NET):
             return value
         asked = port - PRIVILEGED_SHIFT if self._shifted and port > PRIVILEGED_SHIFT else port
         if v4 != self._own:
-            return _put_together(value, family, asked, v4)
-        told = _LOCAL4 if peer else self._bound.get(port, _LOCAL4)
+            return _put_together(value, family, asked, self._look_up(v4) or v4)
+        told = _LOCAL4 if peer else self._bound.get(port) or self._look_up(self._own) or _LOCAL4
         if family == _INET6:
-            told = {_ANY4: _ANY6, _LOCAL4: _MAPPED + _LOCAL4}.get(told, told)
+            told = _ANY6 if told == _ANY4 else told if len(told) == 16 else _MAPPED + told
         elif len(told) == 16:
             told = _ANY4 if told == _ANY6 else _LOCAL4
         return (
@@ -116,6 +159,11 @@ class Network:
             + struct.pack("!H", asked)
             + (value[4:8] + told.rjust(16, b"\0") + value[24:] if family == _INET6 else told + value[8:])
         )
+
+
+def _v4(address: bytes) -> bytes:
+    """An IPv4 address, also when it is mapped into IPv6."""
+    return address[12:] if len(address) == 16 and address.startswith(_MAPPED) else address
 
 
 def is_internet(value: bytes) -> bool:

@@ -34,7 +34,7 @@ from dockmagic.runtime.tracer.layout import Layout, staging_folder
 from dockmagic.runtime.tracer.limits import PERIOD, MemoryWatch
 from dockmagic.runtime.tracer.loop import Loop
 from dockmagic.runtime.tracer.memory import AddressSpace
-from dockmagic.runtime.tracer.network import Network, address_for, privileged_ports_refused
+from dockmagic.runtime.tracer.network import Network, Space, address_for, privileged_ports_refused
 from dockmagic.runtime.tracer.start import become_guest
 from dockmagic.runtime.tracer.task import FsState, Task
 
@@ -260,6 +260,9 @@ def _log_beside(state: str) -> str:
 def network_of(spec: Spec) -> Network | None:
     """How the container's socket addresses are translated; None when it uses the host's network as it is."""
     kind, _, address = spec.network.partition(":")
+    if kind == "loopback" and address.startswith("/"):
+        space = Space(address)
+        return Network(space.own(), shifted=privileged_ports_refused(), space=space)
     if kind == "loopback":
         return Network(address, shifted=privileged_ports_refused())
     if kind == "none":

@@ -42,6 +42,7 @@ class Task:
         "loader",
         "next_exe",
         "pid",
+        "prepared",
         "scratch",
         "space",
         "stopped",
@@ -69,6 +70,8 @@ class Task:
         """By a signal (SIGSTOP and the like), until SIGCONT."""
         self.scratch: tuple[int, int] | None = None
         """Address and size of this thread's slot of scratch memory."""
+        self.prepared = -1
+        """The descriptor that a call before the one under way has been made for (see sockets.py)."""
         self.used = 0
         """Where in the slot the next path goes. Paths rotate, since a restarted call reads the earlier one again."""
 

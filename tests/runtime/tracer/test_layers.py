@@ -101,7 +101,10 @@ def test_what_was_written_is_in_the_clone_only(box: Box, layer: Path) -> None:
 
 
 def test_reading_copies_nothing(box: Box, layer: Path) -> None:
-    box.lines("cat /files/* > /dev/null; ls -lR /files /etc /bin > /dev/null; stat /files/w1; test -w /files/w1", copy_on_write=True)
+    box.lines(
+        "cat /files/* > /dev/null; ls -lR /files /etc /bin > /dev/null; stat /files/w1; test -w /files/w1",
+        copy_on_write=True,
+    )
     for path in (layer / "files").iterdir():
         assert (box.rootfs / "files" / path.name).lstat().st_ino == path.lstat().st_ino
 

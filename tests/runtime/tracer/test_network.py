@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 import struct
+from pathlib import Path
 
 import pytest
 
-from dockmagic.runtime.tracer.network import PRIVILEGED_SHIFT, Network, address_for, is_internet, real_port
+from dockmagic.runtime.tracer.fabric import LoopbackNetworks
+from dockmagic.runtime.tracer.network import PRIVILEGED_SHIFT, Network, Space, address_for, is_internet, real_port
 
 
 def v4(host: str, port: int) -> bytes:
@@ -79,3 +82,70 @@ def test_an_address_can_be_had_from_an_id() -> None:
 def test_short_and_other_addresses_are_left_alone() -> None:
     assert not is_internet(b"\1\0/tmp/a-long-enough-path")
     assert not is_internet(v4("127.0.0.1", 1)[:8])
+
+
+# --- networks, as the engine has them ---
+
+
+@pytest.fixture
+def networks(tmp_path: Path) -> LoopbackNetworks:
+    networks = LoopbackNetworks(tmp_path)
+    networks.create("net", (("172.18.0.0/16", "172.18.0.1"),))
+    return networks
+
+
+def join(networks: LoopbackNetworks, container: str, address: str) -> Network:
+    folder = networks.open_space(container).partition(":")[2]
+    networks.attach("net", container, "eth0", ((address, 16),))
+    return Network(Space(folder).own(), shifted=True, space=Space(folder))
+
+
+def test_a_network_address_is_the_other_containers_loopback_address(networks: LoopbackNetworks) -> None:
+    one, _two = join(networks, "one", "172.18.0.2"), join(networks, "two", "172.18.0.3")
+    there = one.connect(v4("172.18.0.3", 80))
+    assert there == v4(address_for("two"), 80 + PRIVILEGED_SHIFT)
+    assert one.source(there) == v4(address_for("one"), 0)
+    assert one.seen(there, peer=True) == v4("172.18.0.3", 80)
+    assert networks.reach("172.18.0.3", 80)[0] == address_for("two")
+
+
+def test_its_own_network_address_is_its_own(networks: LoopbackNetworks) -> None:
+    one = join(networks, "one", "172.18.0.2")
+    assert one.bind(v4("172.18.0.2", 8080)) == v4(address_for("one"), 8080)
+    assert one.source(one.connect(v4("172.18.0.2", 8080))) is None
+    assert one.seen(v4(address_for("one"), 8080), peer=False) == v4("172.18.0.2", 8080)
+    assert one.seen(v4(address_for("one"), 40000), peer=False) == v4("172.18.0.2", 40000)
+
+
+def test_who_is_not_on_the_network_is_not_found(networks: LoopbackNetworks) -> None:
+    one = join(networks, "one", "172.18.0.2")
+    networks.create("other", (("172.19.0.0/16", "172.19.0.1"),))
+    networks.open_space("two")
+    networks.attach("other", "two", "eth0", (("172.19.0.2", 16),))
+    assert one.connect(v4("172.19.0.2", 80)) == v4("172.19.0.2", 80)
+    networks.attach("other", "one", "eth1", (("172.19.0.3", 16),))  # docker network connect, while it runs
+    assert one.connect(v4("172.19.0.2", 8080)) == v4(address_for("two"), 8080)
+    networks.detach("other", "one")
+    assert one.connect(v4("172.19.0.2", 80)) == v4("172.19.0.2", 80)
+
+
+def test_nothing_is_left_of_containers_and_networks(networks: LoopbackNetworks, tmp_path: Path) -> None:
+    join(networks, "one", "172.18.0.2")
+    networks.close_space("one")
+    assert os.listdir(tmp_path / "nets/net") == []
+    networks.remove("net")
+    assert (os.listdir(tmp_path / "nets"), os.listdir(tmp_path / "spaces")) == ([], [])
+
+
+def test_a_name_server_at_the_gateway_knows_its_askers(networks: LoopbackNetworks) -> None:
+    one = join(networks, "one", "172.18.0.2")
+    with networks.socket_inside(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("172.18.0.1", 5300))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.bind((address_for("one"), 0))
+            client.connect(networks.reach("172.18.0.1", 5300))
+            client.send(b"question")
+            question, asker = server.recvfrom(100)
+            server.sendto(b"answer", asker)
+            assert (question, asker[0], client.recv(100)) == (b"question", "172.18.0.2", b"answer")
+    assert one.connect(v4("172.18.0.1", 5300)) != v4("172.18.0.1", 5300)

@@ -46,6 +46,7 @@ class Sockets:
         }
         if self._network is not None:
             table["recvfrom"] = self._asking(4, 5, peer=True)
+            table["accept"] = table["accept4"] = self._asking(1, 2, peer=True)
         return table
 
     # --- towards the kernel ---
@@ -105,11 +106,41 @@ class Sockets:
             changed = self._outward(task, value, binding=False) if value else value
             if changed == value:
                 return None
+            if self._network is not None and is_internet(changed) and self._bind_first(task, changed):
+                return CHANGED
             words[register] = self._guest.put_block(task, changed)
             words[size_register] = len(changed)
             return CHANGED
 
         return handler
+
+    def _bind_first(self, task: Task, target: bytes) -> bool:
+        """Let the process bind its socket to the container's address, then make its call again; whether it is so.
+
+        A socket that is bound already refuses, and nothing is lost.
+        """
+        guest, words, network = self._guest, self._words, self._network
+        descriptor = words[guest.args[0]]
+        if task.prepared == descriptor:
+            task.prepared = -1
+            return False
+        source = network.source(target) if network is not None else None
+        if source is None:
+            return False
+        registers = guest.registers
+        address = guest.put_block(task, source)
+        saved, number = registers.snapshot(), words[registers.number_index]
+        words[guest.args[1]], words[guest.args[2]] = address, len(source)
+        registers.set_number(task.pid, guest.arch.numbers["bind"])
+        task.prepared = descriptor
+
+        def bound(task: Task) -> None:
+            registers.restore(saved)
+            registers.again(number)
+            registers.store(task.pid)
+
+        task.after = bound
+        return True
 
     def _bind(self, task: Task) -> int | None:
         words = self._words
