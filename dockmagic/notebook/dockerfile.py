@@ -11,6 +11,7 @@ from dockmagic.commands.checking import findings, show_checks
 from dockmagic.commands.errors import CommandError
 from dockmagic.commands.session import Session
 from dockmagic.notebook.console import show
+from dockmagic.views.build import BuildProgress
 from dockmagic.views.checks import Checks
 from dockmagic.views.text import Text
 from dockmagic.views.view import View
@@ -75,9 +76,22 @@ def build_fragment(session: Session, text: str, before: int) -> View:
     """Build what the cells of a notebook make together, and tell what this cell's own steps wrote."""
     plan = Plan(Source(text, "cell", before), Path(), checked=True)
     result = run_build(session, plan)
-    said = [step.output() for step in own_steps(plan, result.progress) if step.state == "done" and not step.is_base]
-    session.console.out("".join(said).encode())
+    session.console.out(_said(session, plan, result.progress, before).encode())
     return result
+
+
+def _said(session: Session, plan: Plan, progress: BuildProgress, before: int) -> str:
+    """What this cell's steps wrote: now, or when they ran and were kept in the cache."""
+    out = []
+    done: tuple[str, ...] = ()
+    for step in own_steps(plan, progress):
+        done = (*done, step.instruction)
+        if step.state == "done":
+            session.outputs[done] = step.output()
+        found = plan.source.find(step.instruction) if plan.source else None
+        if step.state == "done" or (found is not None and found.line > before):
+            out.append(session.outputs.get(done, ""))
+    return "".join(out)
 
 
 def _tell_checks(plan: Plan, folder: Path) -> None:

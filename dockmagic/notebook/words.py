@@ -21,17 +21,31 @@ class WordsError(ValueError):
 
 
 def split(line: str, names: Mapping[str, Any] | None = None) -> list[str]:
-    """The words of ``line``, expressions evaluated in ``names``. Raises WordsError."""
+    """The words of ``line``, expressions evaluated in ``names``. Raises WordsError.
+
+    A shell's operators (``|``, ``>``, ``&&``) as words of their own are refused: a line that has them was meant for a
+    shell, and would do something else than it says.
+    """
     text, expressions = _holes(line)
     try:
         words = shlex.split(text, posix=True)
     except ValueError as error:
         raise WordsError(f"{str(error).lower()}: {line}") from None
+    for operator in _operators(text):
+        raise WordsError(f"no shell reads this line, so {operator} means nothing here: quote it, or run sh -c '…'")
     values = [_evaluate(e, names or {}) for e in expressions]
     out: list[str] = []
     for word in words:
         out += _fill(word, values)
     return out
+
+
+OPERATORS = frozenset(["|", "||", "&&", "&", ">", ">>", "<", "2>", "2>&1", "&>"])
+
+
+def _operators(text: str) -> list[str]:
+    """What a shell would act on: an operator that stands alone and is not quoted."""
+    return [word for word in shlex.split(text, posix=False) if word in OPERATORS]
 
 
 def _holes(line: str) -> tuple[str, list[str]]:

@@ -23,6 +23,7 @@ NAMES = {"name": "two words", "n": 3, "many": ["a b", 2], "d": {"k": "}"}, "quot
         ("echo '@{name}'", ["echo", "two words"]),
         ("echo @@{name} a@b", ["echo", "@{name}", "a@b"]),
         ("echo {name} $name", ["echo", "{name}", "$name"]),
+        ("sh -c 'ls | wc' '|' a>b", ["sh", "-c", "ls | wc", "|", "a>b"]),
         ("", []),
     ],
 )
@@ -37,6 +38,8 @@ def test_words(line: str, words: list[str]) -> None:
         ("echo @{name", "without its }"),
         ("echo @{missing}", "NameError: name 'missing' is not defined"),
         ("echo @{1/0}", "ZeroDivisionError"),
+        ("run alpine echo hi | wc -l", "no shell reads this line, so | means nothing here"),
+        ("run alpine ls > files", "so > means nothing here"),
         ("echo @{a b}", "no Python expression: @{a b}"),
     ],
 )
