@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +12,15 @@ from pathlib import Path
 import pytest
 
 from dockmagic import ownership
-from dockmagic.errors import Conflict, InvalidParameter, NotFound
+from dockmagic.database import Database
+from dockmagic.errors import Conflict, DockmagicError, InvalidParameter, NotFound
 from dockmagic.images.blobs import BlobLayer
+from dockmagic.images.content import Content
 from dockmagic.images.manifest import OCI_LAYER
-from dockmagic.images.snapshots import LayerSnapshots, trash
+from dockmagic.images.snapshots import LayerSnapshots, open_snapshots, trash
 from tests.images import tars
 from tests.images.forms import FORMS, Form, Hand, blob, each_form, unpack
-from tests.images.isolation import can_make_user_namespaces, needs_root, open_folder
+from tests.images.isolation import can_make_user_namespaces, in_child, needs_root, open_folder, own_mounts
 from tests.images.samples import sha
 from tests.images.tars import WHEN, entry, folder, hardlink, symlink, tar
 
@@ -426,6 +429,32 @@ def test_killed_while_unpacking(point: str, tmp_path: Path) -> None:
     assert sorted(os.listdir(again.view("v", unpack(again, BASE)).path)) == [
         "dir", "etc", "gone", "linked", "swap", "way",
     ]  # fmt: skip
+
+
+@needs_root
+def test_a_full_disk_leaves_the_last_whole_state(tmp_path: Path) -> None:
+    noise = b"".join(hashlib.sha256(bytes([number])).digest() for number in range(256))
+
+    def check() -> None:
+        own_mounts()
+        (tmp_path / "small").mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(tmp_path / "small")], check=True)
+        content, database = Content(tmp_path), Database(tmp_path / "state.db")
+        snapshots = open_snapshots(tmp_path / "small", content, database, overlay="no", id_mapping="host")
+        base = unpack(snapshots, tar(entry("f", noise * 80)))
+        big = tar(*[entry(f"f{number}", noise * 10) for number in range(10)])
+        with pytest.raises(DockmagicError, match="no space left on device"):
+            snapshots.unpack("", blob(snapshots, big))
+        with pytest.raises(DockmagicError, match="no space left on device"):
+            snapshots.prepare("k", base)
+        snapshots.close()
+        assert os.listdir(tmp_path / "small/layers") == ["1"]
+        assert (
+            os.listdir(tmp_path / "small/snapshots") == os.listdir(tmp_path / "small/trash") == snapshots.keys() == []
+        )
+        assert snapshots.has(base) and not snapshots.has(sha(big))
+
+    in_child(check)
 
 
 def test_the_trash_empties_trees_that_forbid_it(tmp_path: Path) -> None:
