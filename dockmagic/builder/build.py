@@ -6,6 +6,7 @@ image together (assemble.py). Everything temporary is in one folder, which goes 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import shutil
 import tempfile
@@ -42,7 +43,13 @@ from dockmagic.dockerfile.gitref import parse_git_reference
 from dockmagic.dockerfile.ignore import Ignore
 from dockmagic.errors import DockmagicError, InvalidParameter
 from dockmagic.runtime.protocols import Runtime
+from dockmagic.runtime.spec import Exit
 
+ROOTS = ("build-", "view-", "mount-", "export-")
+"""What the keys of a build's snapshots begin with"""
+_SIGKILL = 9
+_ENDING = 10.0
+"""seconds that a killed process may take to end"""
 _SMALL = 1 << 17
 """bytes up to which a context's file is remembered"""
 
@@ -64,9 +71,23 @@ class Builder:
         self._layers = StoreLayers(store)
         self._caches = CacheFolders(folder / "cache-mounts", self._cache)
         self._scratch = folder / "builds"
-        if self._scratch.exists():  # what an engine that was killed left behind
-            shutil.rmtree(self._scratch, ignore_errors=True)
+        self._clean()
         self._scratch.mkdir(parents=True, mode=0o700)
+
+    def _clean(self) -> None:
+        """Remove what builds of an engine that was killed left behind."""
+        for folder in self._scratch.glob("build-*/run-*"):
+            running = self._runtime.find(folder)
+            if running is not None and not isinstance(running, Exit):
+                with contextlib.suppress(DockmagicError):  # it may be ending just now
+                    running.signal(_SIGKILL)
+                    running.wait(_ENDING)
+                running.close()
+        snapshots = self._store.snapshots
+        for key in [key for key in snapshots.keys() if key.startswith(ROOTS)]:  # noqa: SIM118 - no mapping
+            snapshots.remove(key)
+        if self._scratch.exists():
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
     def build(self, request: BuildRequest, progress: Progress, cancelled: threading.Event) -> BuildResult:
         """Build what the request asks for. Raises BuildError with BuildKit's message and the lines it is about."""

@@ -161,6 +161,11 @@ class Driver:
                 raise NotFound("manifest unknown")
 
         self.root = root
+        if disk := os.environ.get("DOCKMAGIC_TEST_DISK"):  # a disk that can be full, in our own mount namespace
+            from dockmagic.runtime import libc
+
+            (root / "snapshots").mkdir()
+            libc.mount("tmpfs", str(root / "snapshots"), "tmpfs", 0, f"size={disk}")
         database = Database(root / "state.db")
         capability = self.runtime.capability
         content = Content(root / "content")

@@ -48,11 +48,20 @@ class Workshop:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
-    def ask(self, **message: Any) -> Any:
+    def send(self, **message: Any) -> None:
+        """Ask without waiting for the answer."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(message) + "\n")
         self._process.stdin.flush()
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self._process.kill()
+        self._process.wait(20)
+
+    def ask(self, **message: Any) -> Any:
+        self.send(**message)
+        assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line, "the worker is gone"
         answer = json.loads(line)
@@ -80,12 +89,13 @@ class Workshop:
 
 
 @contextlib.contextmanager
-def opened(folder: Path, conformance: Path, tier: str = "") -> Iterator[Workshop]:
-    """A worker whose files are in ``folder``; ``tier`` forces one."""
+def opened(folder: Path, conformance: Path, tier: str = "", disk: str = "") -> Iterator[Workshop]:
+    """A worker whose files are in ``folder``; ``tier`` forces one, ``disk`` is the size of its layers' own disk."""
+    environment = {"DOCKMAGIC_RUNTIME": tier, "DOCKMAGIC_TEST_DISK": disk}
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.builder.worker", str(folder), str(conformance)],
         cwd=Path(__file__).parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env={**os.environ, **({"DOCKMAGIC_RUNTIME": tier} if tier else {})},
+        env={**os.environ, **{name: value for name, value in environment.items() if value}},
     )  # fmt: skip
     try:
         yield Workshop(process)

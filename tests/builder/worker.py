@@ -69,8 +69,9 @@ def build(driver: Driver, ask: dict[str, Any]) -> dict[str, Any]:
 
 def call(driver: Driver, ask: dict[str, Any]) -> Any:
     """A method of the Builder or of the store."""
-    owner = driver.store if ask["call"].startswith("store.") else driver.builder
-    return getattr(owner, ask["call"].removeprefix("store."))(*ask.get("args", []), **ask.get("kwargs", {}))
+    kind, _, name = ask["call"].rpartition(".")
+    owner = {"store": driver.store, "snapshots": driver.store.snapshots, "": driver.builder}[kind]
+    return getattr(owner, name)(*ask.get("args", []), **ask.get("kwargs", {}))
 
 
 def main() -> None:
