@@ -272,7 +272,7 @@ def _failure(session: Session, plan: Plan, progress: BuildProgress, outcome: Out
     message = friendly(outcome.error)
     frame = ""
     if plan.source is not None and step is not None and step.instruction:
-        found = plan.source.find(step.instruction)
+        found = plan.source.find(step.instruction, step.stage)
         if found is not None:
             frame = plan.source.frame(found.line, found.range.end.line)
             lines = plan.source.text.split("\n")[: found.line - 1]

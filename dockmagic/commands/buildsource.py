@@ -73,11 +73,16 @@ class Source:
             shown.append(f"{number - self.before:4d} | {mark} {lines[number - 1]}".rstrip())
         return "\n".join([*shown, "-" * 20, ""])
 
-    def find(self, instruction: str) -> language.Instruction | None:
-        """The instruction that a step's name is made of: the same words, or the same keyword and most of the words."""
+    def find(self, instruction: str, label: str = "") -> language.Instruction | None:
+        """The instruction that a step's name is made of: the same words, or the same keyword and most of the words.
+
+        ``label`` is the stage in the step's name; "" looks in all of them.
+        """
         wanted = instruction.split()
         best: tuple[float, language.Instruction] | None = None
-        for stage in self.stages:
+        for index, stage in enumerate(self.stages):
+            if label and (stage.name or f"stage-{index}").lower() != label.lower():
+                continue
             for command in stage.commands:
                 words = command.code.split()
                 if [w.upper() for w in words[:1]] != [w.upper() for w in wanted[:1]]:

@@ -88,7 +88,7 @@ def _said(session: Session, plan: Plan, progress: BuildProgress, before: int) ->
         done = (*done, step.instruction)
         if step.state == "done":
             session.outputs[done] = step.output()
-        found = plan.source.find(step.instruction) if plan.source else None
+        found = plan.source.find(step.instruction, step.stage) if plan.source else None
         if step.state == "done" or (found is not None and found.line > before):
             out.append(session.outputs.get(done, ""))
     return "".join(out)
