@@ -54,7 +54,6 @@ from dockmagic.images.snapshots import open_snapshots
 from dockmagic.images.snapshots.trash import Trash
 from dockmagic.images.store import Store
 from dockmagic.images.transfers import forget_interrupted
-from dockmagic.images.transfers import forget_interrupted
 
 if TYPE_CHECKING:
     from dockmagic.builder.build import Builder

@@ -54,7 +54,7 @@ class AttachRoutes:
             try:
                 if wants_logs and (stdout or stderr):
                     time.sleep(FIRST_FRAME_GAP)
-                    for data in logs.read(container, logs.LogRequest(stdout=stdout, stderr=stderr)):
+                    for data in logs.Reading(container, logs.LogRequest(stdout=stdout, stderr=stderr)).chunks():
                         client.sendall(data)
                 if wants_stream:
                     now = now or self._life.attach(container, **streams)

@@ -88,8 +88,10 @@ class ContainerRoutes:
         )
         logs.check(container, wanted)
 
+        reading = logs.Reading(container, wanted)
+
         def produce(sink: Sink) -> None:
-            for data in logs.read(container, wanted, request.hangup.descriptor):
+            for data in reading.chunks(request.hangup.descriptor):
                 sink.write(data)
 
         return Stream(produce, stream_type(request, container.tty))

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from dockmagic.engine import clock
 from dockmagic.engine.services.containers.record import Container
@@ -40,40 +40,44 @@ def check(container: Container, request: LogRequest) -> None:
         raise NotImplementedByEngine("configured logging driver does not support reading")
 
 
-def read(container: Container, request: LogRequest, client: int = -1) -> Iterator[bytes]:
-    """The log as docker's frames (plain bytes with a terminal), many entries an item.
+class Reading:
+    """One reading of a log, begun when it is made: what is removed afterwards is still read to its end."""
 
-    With ``follow`` it goes on until the container ends or ``client`` (its socket's number) hangs up.
-    """
-    watch = _watch(container) if request.follow else -1
-    try:
-        with _LogFile(container.log_path, request.tail) as log:
-            render = _Renderer(request, framed=not container.tty)
+    def __init__(self, container: Container, request: LogRequest) -> None:
+        self._request = request
+        self._watch = _watch(container) if request.follow else None
+        self._log = _LogFile(container.log_path, request.tail)
+        self._framed = not container.tty
+
+    def chunks(self, client: int = -1) -> Iterator[bytes]:
+        """The log as docker's frames (plain bytes with a terminal), many entries an item.
+
+        With ``follow`` it goes on until the container ends or ``client`` (its socket's number) hangs up.
+        """
+        render = _Renderer(self._request, framed=self._framed)
+        with self._log as log:
             yield from render(log.entries())
-            while watch >= 0 and not render.past:
+            if self._watch is None:
+                return
+            with self._watch as watch:
                 poll = select.poll()
                 poll.register(watch, select.POLLIN)
                 if client >= 0:
                     poll.register(client, 0)  # hang-up is always told
-                ready = dict(poll.poll())
-                if ready.get(client):
-                    return
-                ended = not os.read(watch, 4096)
-                yield from render(log.entries())
-                if ended:
-                    return
-    finally:
-        if watch >= 0:
-            os.close(watch)
+                while not render.past:
+                    if dict(poll.poll()).get(client):
+                        return
+                    ended = not watch.read(4096)
+                    yield from render(log.entries())
+                    if ended:
+                        return
 
 
-def _watch(container: Container) -> int:
-    """A descriptor that tells of growth, -1 when the log is complete."""
+def _watch(container: Container) -> IO[bytes] | None:
+    """What tells of growth by a byte and of the log's completion by its end; None when it is complete."""
     with container.lock:
         process: Any = container.process
-        if process is None:
-            return -1
-        return int(process.watch_log())
+        return None if process is None else open(process.watch_log(), "rb", buffering=0)
 
 
 class _Renderer:
@@ -129,6 +133,7 @@ class _LogFile:
         self._file: BinaryIO | None = None
         self._part = b""
         self._begun = False
+        self._open()
 
     def __enter__(self) -> _LogFile:
         return self
@@ -147,7 +152,6 @@ class _LogFile:
 
     def _first(self) -> Iterator[bytes]:
         older = self._older()
-        self._open()
         if self._tail < 0:
             for path in older:
                 try:
