@@ -93,7 +93,7 @@ class Spool:
         seen = hashlib.sha256()
         size = 0
         with ThreadPoolExecutor(1) as pool:
-            while chunk := stream.read(_CHUNK):
+            for chunk in _read(stream):
                 pool.submit(seen.update, chunk)
                 size += len(chunk)
                 if self._raw < 0 and size <= _IN_MEMORY:
@@ -152,6 +152,23 @@ class Spool:
             if descriptor >= 0:
                 os.close(descriptor)
         self._raw = self._plain = -1
+
+
+def _read(stream: BinaryIO) -> Iterator[bytes]:
+    """The stream in large pieces; a socket gives small ones, for each of which ``read`` would clear a large buffer."""
+    if not hasattr(stream, "readinto"):
+        while data := stream.read(_CHUNK):
+            yield data
+        return
+    buffer = memoryview(bytearray(_CHUNK))
+    filled = 0
+    while count := stream.readinto(buffer[filled:]):
+        filled += count
+        if filled == _CHUNK:
+            yield bytes(buffer)
+            filled = 0
+    if filled:
+        yield bytes(buffer[:filled])
 
 
 def _unlinked(folder: Path, chunks: Iterable[bytes]) -> int:
