@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import socket
+import threading
 from pathlib import Path
 
 from dockmagic.errors import DockmagicError, Unavailable
@@ -21,9 +22,11 @@ from dockmagic.runtime.zygote import RelayWork, Setup, Work, shim_of_note, start
 class ShimRuntime:
     """The protocols' Runtime: a zygote that forks shims of one tier."""
 
-    def __init__(self, capability: Capability, zygote: socket.socket) -> None:
+    def __init__(self, capability: Capability, setup: Setup) -> None:
         self.capability = capability
-        self._zygote = zygote
+        self._setup = setup
+        self._zygote = start_zygote(setup)
+        self._lock = threading.Lock()
 
     def prepare(self, spec: Spec, folder: Path) -> ShimProcess:
         return ShimProcess(spec.id, folder, self._fork(Work(spec, str(folder)), spec.pid_mode != "private"))
@@ -50,7 +53,7 @@ class ShimRuntime:
         try:
             os.write(fd, pickle.dumps(work, protocol=5))
             os.lseek(fd, 0, os.SEEK_SET)
-            messages.send(self._zygote, {"fresh": fresh}, (theirs.fileno(), fd))
+            self._request({"fresh": fresh}, (theirs.fileno(), fd))
         except OSError as error:
             ours.close()
             raise DockmagicError(f"the runtime's zygote is gone: {error.strerror}") from error
@@ -58,6 +61,18 @@ class ShimRuntime:
             os.close(fd)
             theirs.close()
         return ours
+
+    def _request(self, message: messages.Message, fds: tuple[int, ...]) -> None:
+        """Tell the zygote; one that was killed (for want of memory, by mistake) is replaced."""
+        zygote = self._zygote
+        try:
+            messages.send(zygote, message, fds)
+        except OSError:
+            with self._lock:
+                if self._zygote is zygote:
+                    zygote.close()
+                    self._zygote = start_zygote(self._setup)
+            messages.send(self._zygote, message, fds)
 
 
 def open_runtime(folder: Path, tier: str | None = None) -> ShimRuntime:
@@ -75,7 +90,7 @@ def open_runtime(folder: Path, tier: str | None = None) -> ShimRuntime:
     registry.mkdir(parents=True, exist_ok=True)
     capability = _choose(folder, tier or os.environ.get("DOCKMAGIC_RUNTIME", ""))
     if capability.tier == "tracer":
-        return ShimRuntime(capability, start_zygote(Setup("tracer", str(registry), folder=str(folder / "tracer"))))
+        return ShimRuntime(capability, Setup("tracer", str(registry), folder=str(folder / "tracer")))
     if not _join_survivor(registry):
         _enter(capability)
     ground = Ground(
@@ -84,7 +99,7 @@ def open_runtime(folder: Path, tier: str | None = None) -> ShimRuntime:
         last_capability=capabilities.last(),
         capabilities=capabilities.effective(),
     )
-    return ShimRuntime(capability, start_zygote(Setup(capability.tier, str(registry), ground)))
+    return ShimRuntime(capability, Setup(capability.tier, str(registry), ground))
 
 
 def _has_own_pids(target: int) -> bool:

@@ -139,3 +139,11 @@ def test_many_runs_leave_nothing_behind(machine: Machine) -> None:
     assert _eventually(lambda: len(_shims(machine)) <= 1)  # the one forked ahead
     assert machine.call(inside.count_descriptors) == descriptors
     assert machine.call(inside.count_mounts) == mounts
+
+
+def test_a_zygote_that_was_killed_is_replaced(machine: Machine) -> None:
+    other = Machine(machine.kind, machine.user, folder=machine.folder)
+    assert other.run("true")[0] == 0
+    os.kill(other.call(inside.zygote_pid), signal.SIGKILL)
+    assert _eventually(lambda: other.run("true")[0] == 0)
+    other.close()

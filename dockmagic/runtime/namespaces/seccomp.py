@@ -67,7 +67,9 @@ _CHARACTER, _BLOCK, _KIND = 0o020000, 0o060000, 0o170000
 
 def programs(spec: Spec, *, single_id: bool, allowed: int) -> list[bytes]:
     """The filters to install, in order, for this Spec. ``allowed``: the capabilities it gets."""
-    filters = []
+    filters: list[bytes] = []
+    if not supported():
+        return filters
     if single_id and spec.user.uid == 0:
         filters.append(pretend_root())
     if spec.seccomp == "default" and not spec.privileged:

@@ -137,7 +137,14 @@ class Netlink:
         far += attribute(_IFLA_NET_NS_FD, namespace)
         info = attribute(_INFO_KIND, "veth") + attribute(_INFO_DATA, attribute(_VETH_INFO_PEER, far))
         near = _link(up=True) + attribute(_IFLA_IFNAME, name) + attribute(_IFLA_MASTER, master) + size
-        self._ask(_NEWLINK, _CREATE | _EXCLUSIVE, near + attribute(_IFLA_LINKINFO, info))
+        body = near + attribute(_IFLA_LINKINFO, info)
+        try:
+            self._ask(_NEWLINK, _CREATE | _EXCLUSIVE, body)
+        except OSError as error:
+            if error.errno != errno.EEXIST:
+                raise
+            self.remove(name)  # what an earlier life left
+            self._ask(_NEWLINK, _CREATE | _EXCLUSIVE, body)
 
     def set_up(self, index: int) -> None:
         self._ask(_NEWLINK, 0, _link(index, up=True))

@@ -211,7 +211,6 @@ class Networks:
 
     def _make_veth(self, near: str, bridge: str, far: str, namespace: int, hardware: bytes, mtu: int) -> None:
         with Netlink() as netlink:
-            netlink.remove(near)
             netlink.add_veth(near, netlink.index(bridge), far, namespace, hardware, mtu)
 
     def _relay_folder(self, network: str) -> Path:
