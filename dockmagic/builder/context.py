@@ -100,7 +100,7 @@ class Spool:
                     self._chunks.append(chunk)
                     continue
                 if self._raw < 0:
-                    self._raw = _unlinked(folder, self._chunks)
+                    self._raw = unlinked(folder, self._chunks)
                     self._chunks.clear()
                 _write(self._raw, chunk)
         self.digest = seen.hexdigest()
@@ -139,7 +139,7 @@ class Spool:
     def descriptor(self) -> int:
         """A file of the decompressed data. Raises InvalidParameter when the compression is damaged."""
         if self._plain < 0:
-            self._plain = _unlinked(self._folder, self._data())
+            self._plain = unlinked(self._folder, self._data())
             self._chunks.clear()
             if self._raw >= 0:
                 os.close(self._raw)
@@ -171,7 +171,7 @@ def _read(stream: BinaryIO) -> Iterator[bytes]:
         yield bytes(buffer[:filled])
 
 
-def _unlinked(folder: Path, chunks: Iterable[bytes]) -> int:
+def unlinked(folder: Path, chunks: Iterable[bytes]) -> int:
     """A file without a name that holds the chunks: its descriptor."""
     descriptor, path = tempfile.mkstemp(dir=folder, prefix="context-")
     try:

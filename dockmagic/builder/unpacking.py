@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import stat
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dockmagic import inroot
-from dockmagic.builder.context import compression, decompressed, looks_like_tar
+from dockmagic.builder.context import compression, decompressed, looks_like_tar, unlinked
 from dockmagic.builder.copying import Copier, CopyFailed, CopyOptions, make_folders
 from dockmagic.builder.metadata import Metadata
 from dockmagic.builder.tartree import Member, read_members
@@ -42,14 +43,9 @@ def is_archive(tree: Tree, path: str, entry: Entry) -> bool:
         return False
     chunks = _read(tree, path, entry)
     head = next(chunks, b"")
-
-    def whole() -> Iterator[bytes]:
-        yield head
-        yield from chunks
-
     block = b""
     try:
-        for data in decompressed(compression(head), whole()):
+        for data in decompressed(compression(head), itertools.chain([head], chunks)):
             block += data
             if len(block) >= _BLOCK:
                 break
@@ -65,19 +61,10 @@ def unpack(
     """Unpack the archive at ``path`` into the folder ``destination``; ``folder`` takes a temporary file."""
     root = inroot.resolve(copier.root, destination)
     make_folders(copier.destination, destination, copier.applier, options)
-    descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    chunks = _read(tree, path, entry)
+    head = next(chunks, b"")
+    descriptor = unlinked(folder, decompressed(compression(head), itertools.chain([head], chunks)))
     try:
-        chunks = _read(tree, path, entry)
-        head = next(chunks, b"")
-
-        def whole() -> Iterator[bytes]:
-            yield head
-            yield from chunks
-
-        for data in decompressed(compression(head), whole()):
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
         _Unpacker(descriptor, root, copier, options).run()
     finally:
         os.close(descriptor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import tarfile
 from pathlib import Path
 
@@ -145,6 +146,16 @@ def test_a_secret_is_neither_in_the_image_nor_in_the_key(workshop: Workshop) -> 
     assert second.image == first.image
     missing = workshop.build(SMALL + "RUN --mount=type=secret,id=gone,required cat /run/secrets/gone\n", fails=True)
     assert missing.error == "secret gone: not found"
+
+
+def test_an_ssh_agent_is_there_while_the_step_runs(workshop: Workshop, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.bind(str(tmp_path / "agent"))
+        text = SMALL + "RUN --mount=type=ssh [ -S $SSH_AUTH_SOCK ] && echo $SSH_AUTH_SOCK > /where\n"
+        built = workshop.build(text, ssh={"default": str(tmp_path / "agent")})
+    assert set(built.files()) & {"where", "run/"} == {"where"}
+    failed = workshop.build(SMALL + "RUN --mount=type=ssh,required true\n", fails=True)
+    assert failed.error == "unset ssh forward key default"
 
 
 def test_binds_see_the_context_without_what_is_ignored(workshop: Workshop) -> None:
