@@ -53,9 +53,20 @@ def modules_of(names: Mapping[str, Any]) -> set[str]:
 def imported_distributions(modules: Iterable[str]) -> list[tuple[str, str]]:
     """(name, version) of the distributions that ``modules`` belong to."""
     tops = {name.partition(".")[0] for name in modules}
-    owners = importlib.metadata.packages_distributions()
-    names = {d for top in tops for d in owners.get(top, [])}
-    return sorted((n, _version(n)) for n in names if n.lower() not in LEFT_OUT and _version(n))
+    found = {}
+    for distribution in importlib.metadata.distributions():
+        name = distribution.metadata["Name"]
+        if name and name.lower() not in LEFT_OUT and tops & _tops(distribution):
+            found[name] = distribution.version.partition("+")[0]
+    return sorted(found.items())
+
+
+def _tops(distribution: importlib.metadata.Distribution) -> set[str]:
+    """The top-level modules a distribution installs."""
+    told = distribution.read_text("top_level.txt")
+    if told:
+        return set(told.split())
+    return {file.parts[0].removesuffix(".py") for file in distribution.files or [] if file.suffix == ".py"}
 
 
 def _version(name: str) -> str:

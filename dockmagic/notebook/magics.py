@@ -6,7 +6,6 @@ Importing this is quick: docker-py, click and the commands come with the first c
 from __future__ import annotations
 
 import linecache
-import os
 import re
 import sys
 from typing import TYPE_CHECKING, Any
@@ -125,7 +124,7 @@ class DockerMagics(Magics):
 
         session = self.session
         session.console = CellConsole(self._ip, body)
-        wanted = _assigned()
+        wanted = _assigned(self._ip)
         try:
             view = act(session)
         except CommandError as error:
@@ -142,7 +141,7 @@ class DockerMagics(Magics):
             show(view)
         count = self._ip.execution_count
         view.shown = lambda: bool(self._ip.execution_count == count)
-        if getattr(self._ip, "kernel", None) is None and _alone():
+        if getattr(self._ip, "kernel", None) is None and _alone(self._ip):
             return None  # IPython in a terminal would write an empty Out[n] for what is shown already
         return view
 
@@ -155,20 +154,23 @@ def _with_stdin(words: list[str]) -> list[str]:
     return words
 
 
-def _assigned() -> bool:
+_CALL = r"get_ipython\(\)\.run_(line|cell)_magic\("
+
+
+def _assigned(shell: InteractiveShell) -> bool:
     """Whether the running line keeps the magic's value (``r = %docker ps``), so that it needs no showing."""
-    return bool(re.match(r"\s*[\w.\[\]'\", *()]+=\s*get_ipython\(\)\.run_(line|cell)_magic\(", _line()))
+    return bool(re.match(r"\s*[\w.\[\]'\", *()]+=\s*" + _CALL, _line(shell)))
 
 
-def _alone() -> bool:
+def _alone(shell: InteractiveShell) -> bool:
     """Whether the magic is the whole of the running line."""
-    return bool(re.match(r"get_ipython\(\)\.run_(line|cell)_magic\(", _line()))
+    return bool(re.match(_CALL, _line(shell)))
 
 
-def _line() -> str:
-    """The line of the cell, as IPython made it Python, that is running."""
+def _line(shell: InteractiveShell) -> str:
+    """The line of the cell, as IPython made it Python, that is running; "" when no cell is."""
+    names = shell.user_global_ns
     frame: Any = sys._getframe()
-    inside = (os.path.dirname(__file__), f"{os.sep}IPython{os.sep}")
-    while frame is not None and any(part in frame.f_code.co_filename for part in inside):
+    while frame is not None and frame.f_globals is not names:
         frame = frame.f_back
     return "" if frame is None else linecache.getline(frame.f_code.co_filename, frame.f_lineno)
