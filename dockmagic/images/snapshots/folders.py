@@ -170,11 +170,12 @@ class Folders:
         return Folder(folder.number, folder.diff_id, folder.path, folder.owners, record)
 
     def collect(self) -> None:
-        """Remove trees whose record is gone."""
-        known = {row["number"] for row in self._database.query("SELECT number FROM folder")}
-        for name in os.listdir(self.root):
-            if name.isdigit() and int(name) not in known:
-                self._trash.throw(self.root / name)
+        """Remove trees whose record is gone. As a change, so that none is taken for lost that is just being added."""
+        with self._database.transaction() as tx:
+            known = {row["number"] for row in tx.execute("SELECT number FROM folder")}
+            for name in os.listdir(self.root):
+                if name.isdigit() and int(name) not in known:
+                    self._trash.throw(self.root / name)
 
     def _folder(self, row: object) -> Folder:
         values = dict(row)  # type: ignore[call-overload]
