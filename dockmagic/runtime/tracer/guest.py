@@ -51,14 +51,21 @@ class Guest:
         self.hostname = hostname
         self.domainname = domainname
         self.tasks: dict[int, Task] = {}
-        self.first = 0
-        """The pid of the container's first process."""
         self.unprivileged = os.geteuid() != 0
         self.proc = ProcView(self.tasks, namespace, self.cwd)
         self.proc_files = ProcFiles(self.tasks, namespace, lambda: self.hostname, self.visible)
         self.resolver: Resolver[Task] = Resolver(namespace, self.proc, self._admit if self.unprivileged else None)
         self.base = b""
         """The host's folder that the path resolved last was relative to; empty when it was absolute."""
+
+    @property
+    def first(self) -> int:
+        """The pid of the container's first process; its programs know it as 1, too."""
+        return self.proc.first
+
+    @first.setter
+    def first(self, pid: int) -> None:
+        self.proc.first = pid
 
     # --- paths ---
 

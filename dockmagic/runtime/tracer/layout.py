@@ -29,6 +29,7 @@ class Layout:
         """``console`` is the host's path of the container's terminal, if it has one. Raises OSError."""
         self._add("/proc", "/proc", kind="proc")
         self._add("/sys", "/sys", read_only=not self._spec.privileged, kind="sysfs")
+        self._show_interfaces()
         self._make_dev(console)
         for number, mount in enumerate(self._spec.mounts):
             self._show(number, mount)
@@ -67,6 +68,14 @@ class Layout:
         os.makedirs(path, exist_ok=True)
         os.chmod(path, mode)
         return path
+
+    def _show_interfaces(self) -> None:
+        """/sys/class/net without the host's, where the container has its own address or none."""
+        names = {"none": ("lo",), "loopback": ("lo", "eth0")}.get(self._spec.network.partition(":")[0], ())
+        for name in names:
+            self._folder(f"net/{name}")
+        if names:
+            self._put(b"/sys/class/net", self._folder("net"), read_only=True, kind="sysfs")
 
     def _make_dev(self, console: str) -> None:
         dev = self._folder("dev")

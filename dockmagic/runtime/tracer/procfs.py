@@ -25,6 +25,8 @@ class ProcView:
         self._tasks = tasks
         self._namespace = namespace
         self._cwd = cwd
+        self.first = 0
+        """The container's first process, which is /proc/1 in it."""
 
     def jump(self, path: bytes, last: bool, who: Task) -> bytes | None:
         names = path.split(b"/")
@@ -33,6 +35,8 @@ class ProcView:
                 return b"/proc/%d" % who.group
             if names[2] == b"thread-self":
                 return b"/proc/%d/task/%d" % (who.group, who.pid)
+            if names[2] == b"1":  # what images write to /proc/1/fd/1 is for the container's log
+                return b"/proc/%d" % self.first if self.first else None
             return None
         if not names[2].isdigit():
             return None

@@ -263,3 +263,9 @@ def test_a_paused_container_does_nothing_until_it_goes_on(box: Box) -> None:
 def _state(pid: int) -> str:
     with open(f"/proc/{pid}/stat") as file:
         return file.read().rpartition(")")[2].split()[0]
+
+
+def test_the_first_process_is_number_one(box: Box) -> None:
+    script = "echo out > /proc/1/fd/1; readlink /proc/1/exe; trap 'echo got' USR1; kill -USR1 1"
+    assert box.run("sh", "-c", f"exec >> /log; {script}; :").code == 0
+    assert (box.rootfs / "log").read_text().splitlines() == ["out", "/bin/sh", "got"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from dockmagic.runtime.tracer.guest import Guest, Handler
+from dockmagic.runtime.tracer.guest import CHANGED, Guest, Handler
 from dockmagic.runtime.tracer.kernel import CLONE_FS, signed32
 from dockmagic.runtime.tracer.task import Task
 
@@ -66,6 +66,10 @@ class System:
     def _kill(self, task: Task) -> int | None:
         guest = self._guest
         target, number = signed32(self._words[guest.args[0]]), signed32(self._words[guest.args[1]])
+        if target == 1:
+            target = guest.first
+            self._words[guest.args[0]] = target
+            return self._allowed(task, target) or CHANGED
         if target == 0 or target in guest.tasks:
             return self._allowed(task, target or task.pid)
         if target == -1:
