@@ -45,8 +45,8 @@ class Layers(Protocol):
         """A layer that is kept, or None."""
         ...
 
-    def keep(self, key: str, chain: str) -> None:
-        """Keep a stack of layers for the record ``key``, whatever happens to images."""
+    def keep(self, key: str, chain: str, *, instead: bool = False) -> None:
+        """Keep a stack for the record ``key``, whatever happens to images; ``instead``: of the one kept before."""
         ...
 
     def empty(self) -> Layer:
@@ -364,7 +364,9 @@ class Solver:
         chain = committed[0] if committed is not None else ""
         if committed is None or apart:
             chain = tools.snapshots.unpack(parent.chain, layer)
-        tools.layers.keep(key, committed[0] if linked and committed is not None else chain)
+        before = tools.cache.find(key)
+        instead = before is not None and before.diff_id != layer.diff_id
+        tools.layers.keep(key, committed[0] if linked and committed is not None else chain, instead=instead)
         created = time.time_ns()
         kind = type(step).__name__.removesuffix("Step").lower()
         tools.cache.save(

@@ -30,9 +30,17 @@ class StoreLayers:
         self._store.content.put(empty.open(), empty.digest)
         return self._store.snapshots.layers.keep(empty)
 
-    def keep(self, key: str, chain: str) -> None:
-        """Keep a stack for the record ``key``, whatever happens to images."""
-        self._store.snapshots.pin(_owner(key), chain)
+    def keep(self, key: str, chain: str, *, instead: bool = False) -> None:
+        """Keep a stack for the record ``key``, whatever happens to images; ``instead``: of the one kept before."""
+        snapshots = self._store.snapshots
+        if not instead:
+            snapshots.pin(_owner(key), chain)
+            return
+        meanwhile = _owner(key) + " next"
+        snapshots.pin(meanwhile, chain)  # what the two have in common must not go in between
+        snapshots.unpin(_owner(key))
+        snapshots.pin(_owner(key), chain)
+        snapshots.unpin(meanwhile)
 
     def release(self, key: str) -> None:
         """The record needs its stack no more; it goes unless an image or another record has it."""

@@ -258,6 +258,18 @@ def test_a_cache_travels_in_the_image(workshop: Workshop) -> None:
     assert workshop.build(text, cache_from=["inline:1"]).cached() == [True, True]
 
 
+def test_steps_done_again_do_not_keep_the_layers_they_had(workshop: Workshop) -> None:
+    text = SMALL + "RUN date +%N > /now; head -c 100000 /dev/urandom > /noise\n"
+    first = workshop.build(text)
+    workshop.ask(call="store.delete", args=[first.image], kwargs={"force": True})
+    layer = first.config["rootfs"]["diff_ids"][-1]
+    assert workshop.ask(call="layers.has", args=[layer])
+    again = workshop.build(text, no_cache=True)
+    assert again.config["rootfs"]["diff_ids"][-1] != layer
+    assert not workshop.ask(call="layers.has", args=[layer])
+    assert workshop.build(text).image == again.image
+
+
 def test_unknown_caches_are_refused(workshop: Workshop) -> None:
     assert workshop.build(SMALL, cache_to=["type=gha"], fails=True).error == 'unknown cache exporter: "gha"'
 

@@ -70,8 +70,9 @@ def build(driver: Driver, ask: dict[str, Any]) -> dict[str, Any]:
 def call(driver: Driver, ask: dict[str, Any]) -> Any:
     """A method of the Builder or of the store."""
     kind, _, name = ask["call"].rpartition(".")
-    owner = {"store": driver.store, "snapshots": driver.store.snapshots, "": driver.builder}[kind]
-    return getattr(owner, name)(*ask.get("args", []), **ask.get("kwargs", {}))
+    snapshots = driver.store.snapshots
+    owners = {"store": driver.store, "snapshots": snapshots, "layers": snapshots.layers, "": driver.builder}
+    return getattr(owners[kind], name)(*ask.get("args", []), **ask.get("kwargs", {}))
 
 
 def main() -> None:
