@@ -40,8 +40,10 @@ class DetachKeys:
 class _Way:
     """One direction: what was read and is not yet written."""
 
-    def __init__(self, source: socket.socket, target: socket.socket, waiting: bytes = b"") -> None:
+    def __init__(self, source: socket.socket, target: socket.socket, waiting: bytes = b"", *, tell: bool) -> None:
         self.source = source
+        self.tell = tell
+        """Shut the target's side down at the end; the client's is left to :func:`finish`."""
         self.target = target
         self.waiting = memoryview(waiting)
         self.ended = False
@@ -72,21 +74,22 @@ class _Way:
             return
         if self.ended and not self.waiting:
             self.closed = True
-            with contextlib.suppress(OSError):
-                self.target.shutdown(socket.SHUT_WR)
+            if self.tell:
+                with contextlib.suppress(OSError):
+                    self.target.shutdown(socket.SHUT_WR)
 
 
 def pump(client: socket.socket, stream: socket.socket, typed: bytes, keys: DetachKeys | None = None) -> None:
     """Carry bytes until the stream's output has ended, the client is gone, or it typed the detach keys.
 
-    The client's half-close goes on to the stream; output goes on after it. Both sockets are used up.
+    The client's half-close goes on to the stream; output goes on after it. Hand the client to :func:`finish` then.
     """
     begin = time.monotonic() + FIRST_FRAME_GAP
     client.setblocking(False)
     stream.setblocking(False)
     if keys and typed:
         typed, _ = keys.pass_on(typed)
-    up, down = _Way(client, stream, typed), _Way(stream, client)
+    up, down = _Way(client, stream, typed, tell=True), _Way(stream, client, tell=False)
     if typed:
         up.write()
     poll = select.poll()

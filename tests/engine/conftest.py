@@ -145,6 +145,13 @@ def raw(engine: str, client: docker.DockerClient) -> Iterator[Callable[[], Raw]]
 
 
 @pytest.fixture
+def isolated(api: docker.APIClient) -> None:
+    """Not on the tier that isolates nothing."""
+    if "dockmagic.tier=tracer" in (api.info()["Labels"] or ()):
+        pytest.skip("the tracer tier does not isolate this")
+
+
+@pytest.fixture
 def ours(request: pytest.FixtureRequest) -> None:
     """Only on the embedded engine: what dockerd 20.10 has not, or says otherwise."""
     if request.node.callspec.params.get("engine") != "embedded":

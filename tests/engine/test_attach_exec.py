@@ -145,7 +145,7 @@ def test_exec_streams_apart(box, api) -> None:
     assert api.exec_start(execution, demux=True) == (b"out\n", b"err\n")
 
 
-def test_exec_sees_the_container(box, api) -> None:
+def test_exec_sees_the_container(box, api, isolated) -> None:
     id = box.loop(hostname="inside", environment={"A": "1"})
     out = execute(api, id, ["sh", "-c", "hostname; echo $A; cat /proc/1/comm"])[1]
     assert out == b"inside\n1\nsh\n"

@@ -236,9 +236,10 @@ def test_top(box, api) -> None:
 
 def test_stats_once(box, api) -> None:
     id = box.start(["sh", "-c", "while :; do :; done"])
+    until(lambda: api.stats(id, stream=False)["cpu_stats"]["cpu_usage"]["total_usage"] > 0)
     shown = api.stats(id, stream=False)
     assert shown["id"] == id
-    assert shown["cpu_stats"]["cpu_usage"]["total_usage"] >= shown["precpu_stats"]["cpu_usage"]["total_usage"] > 0
+    assert shown["cpu_stats"]["cpu_usage"]["total_usage"] >= shown["precpu_stats"]["cpu_usage"]["total_usage"]
     assert shown["memory_stats"]["usage"] > 0
     assert shown["pids_stats"]["current"] >= 1
 

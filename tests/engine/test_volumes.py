@@ -197,7 +197,7 @@ def test_mounts_that_cannot_be(api, mount, words: str) -> None:
     refused(lambda: api.create_container_from_config(body), 400, words)
 
 
-def test_tmpfs(api, box) -> None:
+def test_tmpfs(api, box, isolated) -> None:
     code, out = box.run(
         ["sh", "-c", "touch /scratch/x && grep /scratch /proc/mounts"], host={"tmpfs": {"/scratch": "size=2m"}}
     )
