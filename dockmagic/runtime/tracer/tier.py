@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import select
+import shutil
 import signal
 import socket
 import tempfile
@@ -77,6 +78,7 @@ class TracerTier:
         programs = os.fsencode(self._programs)
         os.makedirs(programs, mode=0o700, exist_ok=True)
         elf.prune(programs)
+        self._sweep()
         current()  # imports this machine's tables here, where many supervisors are forked from
 
     def probe(self) -> Capability:
@@ -113,6 +115,18 @@ class TracerTier:
         except OSError as error:
             raise StartError(_STOPPED, 128) from error
         return Traced(_await_start(connection, _STOPPED), connection)
+
+    def _sweep(self) -> None:
+        """Remove what supervisors left that were killed."""
+        for name in os.listdir(self._folder):
+            state = os.path.join(self._folder, name)
+            try:
+                with open(os.path.join(state, supervisor.FIRST), "rb") as file:
+                    keeper = int(file.read().split()[1])
+            except (OSError, ValueError, IndexError):
+                continue  # not a container's, or one that is just starting
+            if not os.path.exists(f"/proc/{keeper}"):
+                shutil.rmtree(state, ignore_errors=True)
 
     def _find(self, target: int) -> tuple[str, int]:
         """(the state folder, the supervisor's pid) of the container whose first process is ``target``."""

@@ -13,6 +13,7 @@ import pytest
 
 from dockmagic.runtime.protocols import StartError
 from dockmagic.runtime.spec import Limits, Mount, User
+from dockmagic.runtime.tracer.tier import TracerTier
 from tests.runtime.tracer.conftest import Box
 
 
@@ -177,6 +178,11 @@ def test_nothing_outlives_the_tracer(box: Box) -> None:
     os.kill(tracer, signal.SIGKILL)
     assert launched.wait() == 128 + signal.SIGKILL
     _until(lambda: not any(_alive(pid) for pid in family))
+    folder = os.path.dirname(launched._state)
+    assert os.path.isdir(launched._state)
+    _until(lambda: not os.path.exists(f"/proc/{tracer}") or os.waitpid(tracer, os.WNOHANG)[0] > 0)
+    TracerTier(folder)  # the next engine's
+    assert not os.path.exists(launched._state)
 
 
 def test_signals_reach_only_the_containers_processes(box: Box) -> None:
