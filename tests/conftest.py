@@ -63,8 +63,8 @@ def engine(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def client(engine: str) -> Iterator[docker.DockerClient]:
     """docker-py on ``engine``, which has alpine and busybox."""
+    images.provide(engine)
     with_images = docker.DockerClient(base_url=engine, timeout=120)
-    _provide(with_images)
     yield with_images
     with_images.close()
 
@@ -82,11 +82,3 @@ def registry() -> Iterator[str]:
     with services.registry() as address:
         images.fill_registry(address)
         yield address
-
-
-def _provide(client: docker.DockerClient) -> None:
-    for name, make in (("alpine:latest", images.alpine), ("busybox:latest", images.busybox)):
-        try:
-            client.images.get(name)
-        except docker.errors.ImageNotFound:
-            client.images.load(make())

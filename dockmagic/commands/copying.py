@@ -39,6 +39,9 @@ def cp(session: Session, options: Options, operands: list[str]) -> View | None:
     Options:
       -a, --archive       Archive mode (copy all uid/gid information)
       -L, --follow-link   Always follow symbol link in SRC_PATH
+      -q, --quiet         Suppress progress output during copy. Progress
+                          output is automatically suppressed if no terminal
+                          is attached
     """
     source, target = operands
     (from_container, from_path), (to_container, to_path) = _where(source), _where(target)
@@ -47,8 +50,12 @@ def cp(session: Session, options: Options, operands: list[str]) -> View | None:
     if not from_container and not to_container:
         raise CommandError("must specify at least one container source")
     if from_container:
-        return _out(session, from_container, from_path, target, follow=options.on("follow-link"))
-    return _in(session, source, to_container, to_path, options)
+        done = _out(session, from_container, from_path, target, follow=options.on("follow-link"))
+    else:
+        done = _in(session, source, to_container, to_path, options)
+    if done and session.console.terminal and not options.on("quiet"):
+        session.console.note(done)
+    return None
 
 
 def _where(spec: str) -> tuple[str, str]:
@@ -69,7 +76,8 @@ _GO_DIR = 1 << 31
 _GO_LINK = 1 << 27
 
 
-def _out(session: Session, container: str, path: str, target: str, *, follow: bool) -> View | None:
+def _out(session: Session, container: str, path: str, target: str, *, follow: bool) -> str:
+    """What to tell when it is done; nothing for a stream."""
     asked = path
     if follow:
         stat = _stat(session, container, path)
@@ -79,7 +87,7 @@ def _out(session: Session, container: str, path: str, target: str, *, follow: bo
     if target == "-":
         for chunk in chunks:
             session.console.out(chunk)
-        return None
+        return ""
     destination = Path(target).expanduser()
     with tempfile.TemporaryFile() as spool:
         size = _spool(spool, chunks)
@@ -104,8 +112,7 @@ def _out(session: Session, container: str, path: str, target: str, *, follow: bo
                 if member.islnk():
                     member.linkname = "/".join([rename, *member.linkname.split("/")[1:]])
             _extract(archive, members, base)
-    session.console.note(f"Successfully copied {size3(size)} to {destination.absolute()}")
-    return None
+    return f"Successfully copied {size3(size)} to {destination.absolute()}"
 
 
 def _extract(archive: tarfile.TarFile, members: list[tarfile.TarInfo], base: Path) -> None:
@@ -122,13 +129,14 @@ def _extract(archive: tarfile.TarFile, members: list[tarfile.TarInfo], base: Pat
         raise CommandError(str(error)) from None
 
 
-def _in(session: Session, source: str, container: str, path: str, options: Options) -> View | None:
+def _in(session: Session, source: str, container: str, path: str, options: Options) -> str:
+    """What to tell when it is done; nothing for a stream."""
     engine = session.engine
     query: dict[str, Any] = {"noOverwriteDirNonDir": True, "copyUIDGID": options.on("archive") or None}
     if source == "-":
         data = session.console.stdin.read() if session.console.stdin else b""
         engine.request("PUT", f"/containers/{container}/archive", data=data, path=path, **query)
-        return None
+        return ""
     origin = Path(source).expanduser()
     if options.on("follow-link"):
         origin = origin.resolve()
@@ -141,8 +149,7 @@ def _in(session: Session, source: str, container: str, path: str, options: Optio
         size = spool.tell()
         spool.seek(0)
         engine.request("PUT", f"/containers/{container}/archive", data=spool, path=folder, **query)
-    session.console.note(f"Successfully copied {size3(size)} to {container}:{path}")
-    return None
+    return f"Successfully copied {size3(size)} to {container}:{path}"
 
 
 def _as_root(info: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -250,6 +257,3 @@ def commit(session: Session, options: Options, operands: list[str]) -> View | No
     )
     session.last_image = answer["Id"]
     return Text(answer["Id"])
-
-
-__all__ = ["commit", "cp", "export"]

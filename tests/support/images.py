@@ -148,13 +148,31 @@ def _read(tar: tarfile.TarFile, name: str) -> bytes:
     return member.read()
 
 
+def provide(url: str, *, stand_ins: bool = False) -> None:
+    """alpine and busybox for the engine at ``url``, without a registry; of our own also what it makes itself."""
+    import docker
+
+    client = docker.DockerClient(base_url=url, timeout=120)
+    for name, make in (("alpine:latest", alpine), ("busybox:latest", busybox)):
+        try:
+            client.images.get(name)
+        except docker.errors.ImageNotFound:
+            client.images.load(make())
+    for name in ("hello-world", "dockmagic/host") if stand_ins else ():
+        client.images.pull(name, tag="latest")
+    client.close()
+
+
 def share(source: str, target: str, names: list[str]) -> None:
     """Load the images ``names``, pulled or made on the engine at ``source``, into the one at ``target``."""
     import docker
 
     with_them, without = (docker.DockerClient(base_url=url, timeout=120) for url in (source, target))
     for name in names:
-        with_them.images.pull(name, tag="latest")
+        try:
+            with_them.images.get(name)
+        except docker.errors.ImageNotFound:
+            with_them.images.pull(name, tag="latest")
         without.images.load(b"".join(with_them.api.get_image(name)))
     with_them.close()
     without.close()
