@@ -123,6 +123,3 @@ def _chunks(source: IO[bytes]) -> Iterator[bytes]:
     with source:
         while data := source.read(1 << 20):
             yield data
-
-
-__all__ = ["import_", "load", "save"]

@@ -8,12 +8,11 @@ from dockmagic.commands.containerspec import environment
 from dockmagic.commands.errors import CommandError, EngineError, ExitError, Interrupted
 from dockmagic.commands.flags import Options
 from dockmagic.commands.handle import ContainerHandle
-from dockmagic.commands.run import SCRIPT, check_terminal, put_script, read_script, resize, script_words
+from dockmagic.commands.run import SCRIPT, check_terminal, exit_status, put_script, read_script, resize, script_words
 from dockmagic.commands.session import Session
 from dockmagic.commands.streams import Output, pump
 from dockmagic.commands.tree import command
 from dockmagic.views.run import RunResult
-from dockmagic.views.text import Text
 from dockmagic.views.view import View
 
 
@@ -135,7 +134,7 @@ def _follow(session: Session, name: str, state: dict[str, object], *, stdin: boo
             )  # fmt: skip
         except KeyboardInterrupt:
             raise Interrupted(f"Interrupted: detached from {name}, which runs on") from None
-        code = int(waiting.json()["StatusCode"])
+        code = exit_status(waiting)
     result = RunResult(output.stdout, output.stderr, code, name)
     if code:
         raise ExitError(code, f"container {name}", result)
@@ -179,6 +178,3 @@ def start(session: Session, options: Options, operands: list[str]) -> View | Non
     handle = ContainerHandle(session.engine, str(session.engine.get(f"/containers/{operands[0]}/json")["Id"]))
     handle.content = operands[0]
     return handle
-
-
-__all__ = ["Text", "attach", "execute", "start"]

@@ -12,6 +12,14 @@ from dockmagic.commands.session import Session
 from dockmagic.commands.terminal import Terminal
 from dockmagic.commands.tree import execute
 from dockmagic.errors import DockmagicError
+from dockmagic.views.text import Text
+
+OWN = """
+
+Commands of dockmagic's own:
+  doctor      Tell which engine was chosen and why, and what it can do
+  engine      Run dockmagic's engine, or stop it
+  kernel      Install the Jupyter kernel "Dockerfile\""""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     session = Session(Terminal())
     try:
         view = execute(session, words)
+        if words in ([], ["--help"], ["help"]):
+            view = Text(f"{view}{OWN}")
         if view is not None and not view.told:
             text = view.text()
             if text:

@@ -8,9 +8,8 @@ import shlex
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dockmagic.commands import usage
 from dockmagic.commands.containerspec import create_body
 from dockmagic.commands.errors import CommandError, EngineError, ExitError, Interrupted
 from dockmagic.commands.flags import Options
@@ -21,8 +20,10 @@ from dockmagic.commands.streams import Output, pump
 from dockmagic.commands.transfer import pull_image
 from dockmagic.commands.tree import DockerCommand, refusing
 from dockmagic.views.run import RunResult
-from dockmagic.views.text import Text
 from dockmagic.views.view import View
+
+if TYPE_CHECKING:
+    import requests
 
 GPUS = "no engine here hands GPUs to containers"
 
@@ -176,13 +177,23 @@ def _attached(session: Session, options: Options, container: str, body: dict[str
                     session.console, connection, output, tty=tty, stdin=body["AttachStdin"],
                     resize=lambda rows, columns: resize(session, f"/containers/{container}", rows, columns),
                 )  # fmt: skip
-            code = int(waiting.json()["StatusCode"])
+            code = exit_status(waiting)
         except KeyboardInterrupt:
             raise stop_interrupted(session, container, kept=not options.on("rm"), output=output) from None
     result = RunResult(output.stdout, output.stderr, code, container)
     if code:
         raise ExitError(code, f"docker run {body['Image']}", result)
     return result
+
+
+def exit_status(waiting: requests.Response) -> int:
+    """The answer of a wait, which comes when the container has ended. Raises CommandError when it never came."""
+    import requests
+
+    try:
+        return int(waiting.json()["StatusCode"])
+    except (requests.exceptions.RequestException, ValueError, KeyError) as error:
+        raise CommandError("error waiting for container: the engine has gone: unexpected EOF", 125) from error
 
 
 def create_container(session: Session, options: Options, body: dict[str, Any]) -> str:
@@ -341,6 +352,3 @@ def _write_cidfile(name: str, container: str) -> None:
             f"container ID file found, make sure the other container isn't running or delete {name}", 125
         )
     path.write_text(container)
-
-
-__all__ = ["Text", "create_command", "run", "usage"]

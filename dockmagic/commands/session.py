@@ -21,8 +21,8 @@ Choose = Callable[[], client.Choice]
 class Session:
     """One user's line of commands. The engine is looked for when it is first needed, and again when the choice changes.
 
-    ``last_image`` is what the last build made; ``_`` stands for it where an image is named. ``outputs`` is what steps of
-    builds wrote, by the instructions up to each: a step from the cache writes nothing.
+    ``last_image`` is what the last build made; ``_`` stands for it where an image is named. ``outputs`` is what steps
+    of builds wrote, by the instructions up to each: a step from the cache writes nothing.
     """
 
     def __init__(self, console: Console, choose: Choose = client.choose) -> None:

@@ -25,6 +25,10 @@ from dockmagic.views.view import View
 _ARCHITECTURES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
+OWN_LABELS = "dockmagic."
+"""How dockmagic's engine tells of its runtime in /info: labels that begin so."""
+
+
 @command
 def version(session: Session, options: Options, operands: list[str]) -> View | None:
     """Usage:  docker version [OPTIONS]
@@ -176,8 +180,13 @@ def _server_lines(i: dict[str, Any]) -> list[str]:
     mirrors = (i.get("RegistryConfig") or {}).get("Mirrors") or []
     if mirrors:
         lines += [" Registry Mirrors:", *(f"  {m}" for m in mirrors)]
-    if i.get("Labels"):
-        lines += [" Labels:", *(f"  {label}" for label in i["Labels"])]
+    labels = [str(label) for label in i.get("Labels") or []]
+    plain = [label for label in labels if not label.startswith(OWN_LABELS)]
+    if plain:
+        lines += [" Labels:", *(f"  {label}" for label in plain)]
+    told = dict(label.partition("=")[::2] for label in labels if label.startswith(OWN_LABELS))
+    if f"{OWN_LABELS}tier" in told:
+        lines.append(f" Runtime Tier: {told[f'{OWN_LABELS}tier']}")
     return lines + [str(w) for w in i.get("Warnings") or []]
 
 

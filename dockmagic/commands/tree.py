@@ -175,7 +175,11 @@ def names(noun: str = "") -> list[str]:
 def execute(session: Session, words: Sequence[str]) -> View | None:
     """Run docker's command line ``words`` (without the word docker). Raises CommandError."""
     session.begin()
-    result: View | None = DockerGroup().main(list(words), prog_name="docker", standalone_mode=False, obj=session)
+    try:
+        result: View | None = DockerGroup().main(list(words), prog_name="docker", standalone_mode=False, obj=session)
+    except OSError as error:  # a file of the user's: --env-file, -o, --iidfile
+        what = (error.strerror or str(error)).lower()
+        raise CommandError(f"docker: {error.filename}: {what}" if error.filename else f"docker: {what}") from None
     return result
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -88,3 +89,10 @@ def test_the_program_starts_without_what_a_command_does_not_need() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def test_a_file_that_can_not_be_written_is_one_message(session: Session, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="docker: open .*/none: no such file or directory"):
+        tree.execute(session, ["run", "--env-file", str(tmp_path / "none"), "alpine"])
+    with pytest.raises(CommandError, match="open .*none: no such file or directory"):
+        tree.execute(session, ["load", "-i", str(tmp_path / "none")])
