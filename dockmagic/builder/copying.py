@@ -145,8 +145,8 @@ class _FolderMaker:
         while (found := self._place.lstat(path)) is None:
             missing.append(path)
             path = os.path.dirname(path)
-        if missing and not found.is_folder:
-            raise CopyFailed(f"mkdir {self._place.guest(missing[-1])}: not a directory")
+        if not found.is_folder:
+            raise CopyFailed(f"mkdir {self._place.guest(missing[-1] if missing else path)}: not a directory")
         for folder in reversed(missing):
             self._place.make_folder(folder)
         for folder in missing:  # deepest first: a folder's time is set after its last change

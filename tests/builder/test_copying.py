@@ -110,6 +110,8 @@ def test_what_is_in_the_way(source: Path, root: Path, copier: Copier) -> None:
         copier.copy(tree, "d", "/dir", PLAIN)
     with pytest.raises(CopyFailed, match="mkdir /dir/x/z: not a directory"):
         copier.copy(tree, "a", "/dir/x/z/", PLAIN)
+    with pytest.raises(CopyFailed, match="mkdir /dir/x: not a directory"):
+        copier.copy(tree, "a", "/dir/x/y", PLAIN)
 
 
 def test_a_link_in_the_way_is_replaced_and_not_written_through(source: Path, root: Path, copier: Copier) -> None:
