@@ -15,6 +15,7 @@ from dockmagic.database import Database
 from dockmagic.images.blobs import BlobLayer
 from dockmagic.images.content import Content
 from dockmagic.images.manifest import OCI_LAYER
+from dockmagic.images.protocols import Snapshot
 from dockmagic.images.snapshots import LayerSnapshots, open_snapshots
 from tests.images.isolation import (
     can_make_user_namespaces,
@@ -107,7 +108,14 @@ class Hand:
     """
 
     root: Path
+    shared: set[int] = field(default_factory=set)
+    """Inodes of the layers that a clone of links shows."""
     touched: set[Path] = field(default_factory=set)
+
+    @classmethod
+    def on(cls, snapshot: Snapshot) -> Hand:
+        paths = snapshot.path.rglob("*") if snapshot.copy_on_write else ()
+        return cls(snapshot.path, {path.lstat().st_ino for path in paths})
 
     def write(self, name: str, content: bytes, mode: int = 0o644) -> None:
         path = self._at(name)
@@ -132,6 +140,8 @@ class Hand:
         self.touched.add(path)
 
     def link(self, name: str, target: str) -> None:
+        if (self.root / target).stat().st_ino in self.shared:  # the tracer copies up before it links, as overlayfs does
+            self.touch(target)
         os.link(self.root / target, self._at(name))
 
     def symlink(self, name: str, target: str) -> None:

@@ -120,7 +120,7 @@ def test_what_is_written_becomes_a_layer(form: Form, tmp_path: Path) -> None:
             assert os.listdir(snapshot.path / "swap") == ["y"]
             change(snapshot.path)
             assert snapshots.changes(key) == CHANGES
-            assert snapshots.usage(key) == 100_000 * 2 + len(b"new" + b"other" + b"a file now")
+            assert snapshots.usage(key) == 100_000 + len(b"new" + b"other" + b"a file now")
             seen = snapshots.diff(key)
             result = snapshots.commit(key)
             assert result is not None and seen is not None
@@ -177,6 +177,27 @@ def test_nothing_written_is_no_layer(form: Form, tmp_path: Path) -> None:
         assert snapshots.diff("k") is None
         assert snapshots.commit("k") is None
         assert snapshots.keys() == []
+
+    form.run(tmp_path, check)
+
+
+@each_form()
+def test_a_new_name_of_an_old_file(form: Form, tmp_path: Path) -> None:
+    def check(snapshots: LayerSnapshots) -> None:
+        base = unpack(snapshots, BASE)
+        hand = Hand.on(snapshots.prepare("k", base))
+        hand.link("swap/new", "dir/sub/deep")
+        hand.done()
+        assert snapshots.changes("k") == [(0, "/swap"), (1, "/swap/new")]
+        result = snapshots.commit("k")
+        assert result is not None
+        with result[1].open_tar() as stream:
+            found = [(item[0], item[6]) for item in tars.listing(stream.read())]
+        assert found == [
+            ("dir", ""), ("dir/sub", ""), ("dir/sub/deep", ""), ("swap", ""), ("swap/new", "dir/sub/deep"),
+        ]  # fmt: skip
+        path = snapshots.view("v", result[0]).path
+        assert (path / "swap/new").stat().st_ino == (path / "dir/sub/deep").stat().st_ino
 
     form.run(tmp_path, check)
 
@@ -262,6 +283,25 @@ def test_hundreds_of_layers_in_one_mount(tmp_path: Path) -> None:
         assert len(os.listdir(snapshot.path)) == count
 
     FORMS["overlay"].run(tmp_path, check)
+
+
+@needs_root
+@pytest.mark.parametrize("name", ["overlay", "userxattr"])
+def test_volatile_roots(name: str, tmp_path: Path) -> None:
+    """A volatile mount says so, and its root can be mounted again all the same."""
+
+    def check(snapshots: LayerSnapshots) -> None:
+        base = unpack(snapshots, BASE)
+        for key, volatile in (("durable", False), ("volatile", True)):
+            path = snapshots.prepare(key, base, volatile=volatile).path
+            (path / "f").write_bytes(b"f")
+            mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+            [mine] = [line for line in mounts if f" {path} " in line]
+            assert ("volatile" in mine.rpartition(" - ")[2]) is volatile
+        snapshots.close()
+        assert (snapshots.mount("volatile").path / "f").read_bytes() == b"f"
+
+    FORMS[name].run(tmp_path, check)
 
 
 @needs_root

@@ -10,15 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from dockmagic.images.protocols import Snapshot
 from dockmagic.images.snapshots import LayerSnapshots
 from tests.images import tars
 from tests.images.forms import FORMS, Hand, unpack
 from tests.images.isolation import needs_root, open_folder
-from tests.images.tars import entry, folder, hardlink, symlink, tar
+from tests.images.tars import entry, folder, symlink, tar
 
 NAMES = ("a", "b", "c", "d")
 FORMS_HERE = ("overlay", "userxattr", "links", "copies")
 ROUNDS = 3
+KINDS = ["write", "write", "mkdir", "remove", "remove", "symlink", "move", "touch", "again"]
 
 
 @pytest.fixture
@@ -28,7 +30,10 @@ def tmp_path() -> Iterator[Path]:
 
 
 def base() -> bytes:
-    """Folders three deep, with two files, a link and a hard link in each."""
+    """Folders three deep, with two files and a link in each.
+
+    No hard links: an overlay takes the names of one file below apart when one is written, a copy does not.
+    """
     entries = []
     for one in NAMES[:3]:
         for path in (one, f"{one}/a", f"{one}/b", f"{one}/a/a"):
@@ -37,20 +42,21 @@ def base() -> bytes:
                 entry(f"{path}/d", path.encode() * 3),
                 entry(f"{path}/c", path.encode(), mode=0o600),
                 symlink(f"{path}/l", "c"),
-                hardlink(f"{path}/h", f"{path}/d"),
             ]
     return tar(*entries)
 
 
-def change(root: Path, chance: random.Random) -> None:
-    hand = Hand(root)
+def change(snapshot: Snapshot, chance: random.Random, last: bool) -> None:
+    hand = Hand.on(snapshot)
+    root = snapshot.path
+    kinds = [*KINDS, "link"] if last else KINDS
     for _ in range(chance.randrange(1, 12)):
-        step(hand, root, chance)
+        step(hand, root, chance, chance.choice(kinds))
     hand.touched |= {path for path in root.rglob("*") if path.lstat().st_mtime > tars.WHEN}
     hand.done()
 
 
-def step(hand: Hand, root: Path, chance: random.Random) -> None:
+def step(hand: Hand, root: Path, chance: random.Random, kind: str) -> None:
     """One change; which one depends on the names that are there alone."""
     there = sorted(str(path.relative_to(root)) for path in root.rglob("*"))
     folders = [name for name in there if (root / name).is_dir() and not (root / name).is_symlink()]
@@ -58,7 +64,6 @@ def step(hand: Hand, root: Path, chance: random.Random) -> None:
     parent = chance.choice(["", *folders])
     new = f"{parent}/{chance.choice([*NAMES, 'new'])}".lstrip("/")
     free = not os.path.lexists(root / new)
-    kind = chance.choice(["write", "write", "mkdir", "remove", "remove", "link", "symlink", "move", "touch", "again"])
     if kind == "write" and (free or new in files):
         hand.write(new, chance.choice([b"", b"x", b"content"]), chance.choice([0o644, 0o755, 0o4755]))
     elif kind == "mkdir" and free:
@@ -89,7 +94,7 @@ def step(hand: Hand, root: Path, chance: random.Random) -> None:
 
 
 @needs_root
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(12))
 def test_random_changes(seed: int, tmp_path: Path) -> None:
     found: dict[str, list[str]] = {}
     for name in FORMS_HERE:
@@ -99,9 +104,9 @@ def test_random_changes(seed: int, tmp_path: Path) -> None:
             chance = random.Random(seed)
             ids = []
             for number in range(ROUNDS):
-                root = snapshots.prepare(f"k{number}", chain).path
-                change(root, chance)
-                before = tars.tree(root)
+                snapshot = snapshots.prepare(f"k{number}", chain)
+                change(snapshot, chance, number == ROUNDS - 1)
+                before = tars.tree(snapshot.path)
                 result = snapshots.commit(f"k{number}")
                 if result is None:
                     ids.append("nothing")

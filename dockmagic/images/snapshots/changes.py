@@ -26,7 +26,7 @@ Form = Literal["overlay", "links", "copies"]
 
 
 class Change(NamedTuple):
-    """``kind`` is None for a folder that is only on the way to a change."""
+    """``kind`` is None for a folder that is only on the way to a change, and another name of a file that is new."""
 
     kind: int | None
     name: bytes
@@ -78,11 +78,12 @@ class ChangeSet:
     @property
     def size(self) -> int:
         """bytes of the content of the files that are there"""
-        return sum(
-            change.status.st_size
+        sizes = {
+            _identity(change.status): change.status.st_size
             for change in self.changes
             if change.status is not None and stat.S_ISREG(change.status.st_mode)
-        )
+        }
+        return sum(sizes.values())
 
 
 def compare(root: str, stack: Stack, owners: Owners, form: Form, stamp: int = 0) -> ChangeSet:
@@ -92,7 +93,49 @@ def compare(root: str, stack: Stack, owners: Owners, form: Form, stamp: int = 0)
     """
     walk = _Walk(stack, owners, form, stamp)
     walk.folder(b"", os.fsencode(root), stack.roots, False)
+    _add_other_names(walk.found, os.fsencode(root), form)
     return walk.found
+
+
+def _add_other_names(found: ChangeSet, root: bytes, form: Form) -> None:
+    """A new name of an old file brings the old one along, as with containerd: else they were two files in the layer."""
+    files = {
+        _identity(change.status)
+        for change in found.changes
+        if change.status is not None and change.status.st_nlink > 1 and not stat.S_ISDIR(change.status.st_mode)
+    }
+    if not files:
+        return
+    others = [change for change in found.unchanged if change.status and _identity(change.status) in files]
+    if form == "links":  # there the untouched ones were passed over unseen
+        inodes = {inode for _, inode in files}
+        known = {change.name for change in found.changes}
+        others += [change for change in _names_of(root, b"", inodes) if change.name not in known]
+    if not others:
+        return
+    changes = {change.name: change for change in found.changes}
+    for change in others:
+        changes[change.name] = change._replace(kind=None)
+        parent = change.name.rpartition(b"/")[0]
+        while parent and parent not in changes:
+            path = os.path.join(root, parent)
+            changes[parent] = Change(None, parent, path, os.lstat(path))
+            parent = parent.rpartition(b"/")[0]
+    found.changes = sorted(changes.values(), key=lambda change: change.name.split(b"/"))
+    found.unchanged = [change for change in found.unchanged if change.name not in changes]
+
+
+def _names_of(folder: bytes, prefix: bytes, inodes: set[int]) -> Iterator[Change]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _names_of(entry.path, prefix + entry.name + b"/", inodes)
+            elif entry.inode() in inodes:
+                yield Change(None, prefix + entry.name, entry.path, entry.stat(follow_symlinks=False))
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 class _Walk:

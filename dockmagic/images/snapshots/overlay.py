@@ -39,9 +39,7 @@ def mount(
     ``upper`` has its work folder beside it. ``volatile``: no sync to the disk, for what a crash may take.
     Raises OSError.
     """
-    features = ["volatile"] if volatile and upper is not None else []
-    if userxattr:
-        features.append("userxattr")
+    features = ["userxattr"] if userxattr else []
     features += [f"{name}=off" for name in (_OFF[:1] if userxattr else _OFF) if (_PARAMETERS / name).exists()]
     flags = 0 if upper is not None else _MS_RDONLY
 
@@ -50,12 +48,20 @@ def mount(
         if upper is not None:
             home = prefix + os.path.relpath(upper.parent, layers)
             places += [f"upperdir={home}/{upper.name}", f"workdir={home}/work"]
-        data = ",".join(places + features).encode()
-        if len(data) > _MAX_OPTIONS:
+        data = ",".join(places + features)
+        if len(data) > _MAX_OPTIONS - len(",volatile"):
             raise OSError(errno.E2BIG, "too many layers for one mount")
-        _mount(b"overlay", os.fsencode(target), b"overlay", flags, data)
+        if volatile and upper is not None:
+            try:
+                _mount(where, flags, data + ",volatile")
+                return
+            except OSError as error:
+                if error.errno != errno.EINVAL:  # a kernel before 5.10
+                    raise
+        _mount(where, flags, data)
 
-    whole = os.fspath(layers) + "/"
+    where = os.path.abspath(target)
+    whole = os.path.abspath(layers) + "/"
     if len(lower) * (len(whole) + 8) < _MAX_OPTIONS // 2 and not any(char in whole for char in ",:\\\"' "):
         attempt(whole)  # saves the thread, which is half of the time
     else:
@@ -77,11 +83,11 @@ def forget_volatile(work: Path) -> None:
         os.rmdir(work / "work" / "incompat" / "volatile")
 
 
-def _mount(source: bytes, target: bytes, kind: bytes, flags: int, data: bytes) -> None:
+def _mount(target: str, flags: int, options: str) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(source, target, kind, ctypes.c_ulong(flags), data) != 0:
+    if libc.mount(b"overlay", os.fsencode(target), b"overlay", ctypes.c_ulong(flags), os.fsencode(options)) != 0:
         code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), os.fsdecode(target))
+        raise OSError(code, os.strerror(code), target)
 
 
 def _in_folder(folder: Path, action: Callable[[], None]) -> None:
