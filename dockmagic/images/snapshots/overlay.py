@@ -7,13 +7,14 @@ own, whose current directory is its own too (unshare(CLONE_FS) takes it from the
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from dockmagic.images.files import remove_tree
 
 _MS_RDONLY = 1  # linux/mount.h
 _MNT_DETACH = 2
@@ -79,8 +80,7 @@ def unmount(target: Path) -> None:
 
 def forget_volatile(work: Path) -> None:
     """Allow an upper folder whose mount was volatile to be mounted again (the kernel refuses it otherwise)."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        os.rmdir(work / "work" / "incompat" / "volatile")
+    remove_tree(work / "work" / "incompat" / "volatile")
 
 
 def _mount(target: str, flags: int, options: str) -> None:
