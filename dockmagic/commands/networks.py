@@ -184,7 +184,6 @@ def inspect(session: Session, options: Options, operands: list[str]) -> View | N
                             'TEMPLATE':         Print output using the given Go template.
                             Refer to https://docs.docker.com/go/formatting/ for more information about
                             formatting output with templates
-      -v, --verbose         Verbose output for diagnostics
     """
     return show_inspected(session, operands, ["network"], options.text("format"))
 

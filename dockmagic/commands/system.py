@@ -16,7 +16,7 @@ from dockmagic.commands.images import deleted_images
 from dockmagic.commands.lifecycle import confirmed
 from dockmagic.commands.listing import Listing, parse_filters, parse_template
 from dockmagic.commands.session import Session
-from dockmagic.commands.tree import command
+from dockmagic.commands.tree import command, refusing
 from dockmagic.commands.values import parse_when, units_size
 from dockmagic.views.flow import Flow
 from dockmagic.views.text import Json, Text
@@ -254,7 +254,7 @@ DF = Listing(
 )
 
 
-@command
+@refusing(verbose="docker system df tells the sums; docker images, ps -s and volume ls tell the parts")
 def df(session: Session, options: Options, operands: list[str]) -> View | None:
     """Usage:  docker system df [OPTIONS]
 
@@ -269,7 +269,6 @@ def df(session: Session, options: Options, operands: list[str]) -> View | None:
                             'TEMPLATE':         Print output using the given Go template.
                             Refer to https://docs.docker.com/go/formatting/ for more information about
                             formatting output with templates
-      -v, --verbose         Show detailed information on space usage
     """
     u = session.engine.get("/system/df")
     images, containers = u.get("Images") or [], u.get("Containers") or []

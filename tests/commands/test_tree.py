@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -96,3 +97,17 @@ def test_a_file_that_can_not_be_written_is_one_message(session: Session, tmp_pat
         tree.execute(session, ["run", "--env-file", str(tmp_path / "none"), "alpine"])
     with pytest.raises(CommandError, match="open .*none: no such file or directory"):
         tree.execute(session, ["load", "-i", str(tmp_path / "none")])
+
+
+def test_no_flag_is_declared_and_then_ignored() -> None:
+    """Every flag of every help text is asked for by name somewhere in the commands."""
+    sources = "\n".join(p.read_text() for p in Path(tree.__file__).parent.glob("*.py"))
+    asked = set(re.findall(r'"([a-z][a-z0-9-]+)"', sources))
+    ignored = {
+        f"docker {' '.join(found.usage.path)} --{name}"
+        for found in map(tree.find, tree.PLACES)
+        if found is not None
+        for name in found.usage.flags
+        if name not in asked and name not in {"help", "disable-content-trust"}
+    }
+    assert ignored == set()
