@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from dockmagic.errors import DockmagicError
 
+_MAX_DEPTH = 60
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 
 
@@ -64,14 +65,29 @@ def remove_tree(path: str | os.PathLike[str]) -> None:
         return
     except (IsADirectoryError, PermissionError):  # POSIX lets unlink of a folder say either
         pass
-    parent = os.open(os.path.dirname(os.fspath(path)) or ".", os.O_RDONLY | os.O_DIRECTORY)
+    top = os.open(os.path.dirname(os.fspath(path)) or ".", os.O_RDONLY | os.O_DIRECTORY)
     try:
-        _remove_folder(parent, os.path.basename(os.fspath(path)))
+        todo = [os.path.basename(os.fspath(path))]
+        while todo:
+            _remove_folder(top, todo.pop(), _Aside(top, todo))
     finally:
-        os.close(parent)
+        os.close(top)
 
 
-def _remove_folder(parent: int, name: str) -> None:
+class _Aside:
+    """Takes folders too deep to hold a descriptor for each level: moved up, they are removed from there."""
+
+    def __init__(self, top: int, todo: list[str]) -> None:
+        self._top = top
+        self._todo = todo
+
+    def take(self, parent: int, name: str) -> None:
+        new = f".remove-{os.urandom(8).hex()}"
+        os.rename(name, new, src_dir_fd=parent, dst_dir_fd=self._top)
+        self._todo.append(new)
+
+
+def _remove_folder(parent: int, name: str, aside: _Aside, depth: int = 0) -> None:
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         fd = os.open(name, flags, dir_fd=parent)
@@ -87,11 +103,13 @@ def _remove_folder(parent: int, name: str) -> None:
         with os.scandir(fd) as entries:
             found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
         for child, is_folder in found:
-            if is_folder:
-                _remove_folder(fd, child)
-            else:
-                with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError):
+                if not is_folder:
                     os.unlink(child, dir_fd=fd)
+                elif depth == _MAX_DEPTH:
+                    aside.take(fd, child)
+                else:
+                    _remove_folder(fd, child, aside, depth + 1)
     finally:
         os.close(fd)
     with contextlib.suppress(FileNotFoundError):

@@ -23,6 +23,7 @@ from dockmagic.images.tarreader import Readable, TarEntry, TarReader
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_CACHED = 128
+_MAX_DEPTH = 256  # levels, each of which may hold a descriptor
 _MAX_NAME = 4096 - 256  # the kernel's PATH_MAX, less room for where a layer is kept
 _MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
 _WHITEOUT = os.fsencode(tarformat.WHITEOUT)
@@ -105,7 +106,7 @@ class _Untar:
     def unpack(self, entry: TarEntry, reader: TarReader) -> None:
         if len(self._open) > _MAX_CACHED:
             self._forget(b"")
-        if len(entry.name) > _MAX_NAME:
+        if len(entry.name) > _MAX_NAME or entry.name.count(b"/") > _MAX_DEPTH:
             raise InvalidTar(f'name too long: "{os.fsdecode(entry.name[:80])}…"')
         parent, _, base = _clean(entry.name).rpartition(b"/")
         if base == b"..":

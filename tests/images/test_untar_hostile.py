@@ -123,7 +123,9 @@ def test_sparse_files_are_refused_clearly(root: Path) -> None:
         unpack(root, entry("f", b"", pax_headers={"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}))
 
 
-@pytest.mark.parametrize("name", ["x" * 300, "/".join(["d" * 200] * 30)], ids=["a long name", "a long path"])
+@pytest.mark.parametrize(
+    "name", ["x" * 300, "/".join(["d" * 200] * 30), "a/" * 400 + "f"], ids=["name", "path", "depth"]
+)
 def test_names_longer_than_the_kernel_takes(root: Path, name: str) -> None:
     with pytest.raises(InvalidParameter, match=r"(?i)name too long"):
         unpack(root, entry(name, b"x"))
