@@ -10,15 +10,20 @@ from pathlib import Path
 PACKAGES = "python3,python3-venv,busybox-static,ca-certificates"
 
 
+def place() -> Path:
+    """Where the root's tar is kept: ``DOCKMAGIC_TEST_DEBIAN``, else in the folder for temporary files."""
+    return Path(os.environ.get("DOCKMAGIC_TEST_DEBIAN") or Path(tempfile.gettempdir()) / "dockmagic-test-debian.tar")
+
+
 def tarball() -> Path:
-    """A plain tar of the root. ``DOCKMAGIC_TEST_DEBIAN`` names where it is kept; it is made when it is not there."""
-    place = Path(os.environ.get("DOCKMAGIC_TEST_DEBIAN") or Path(tempfile.gettempdir()) / "dockmagic-test-debian.tar")
-    if not place.exists():
+    """A plain tar of the root, made when it is not there yet."""
+    made = place()
+    if not made.exists():
         with tempfile.TemporaryDirectory(prefix="dockmagic-debian-") as folder:
             root = Path(folder) / "root"
             command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(root)]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-            unfinished = place.with_suffix(".part")
+            unfinished = made.with_suffix(".part")
             skipped = [
                 "./var/cache/apt/archives/*.deb",
                 "./var/lib/apt/lists/*",
@@ -28,5 +33,5 @@ def tarball() -> Path:
             options = [f"--exclude={pattern}" for pattern in skipped]
             subprocess.run(["tar", "-C", str(root), *options, "-cf", str(unfinished), "."], check=True)
             unfinished.chmod(0o644)
-            unfinished.replace(place)
-    return place
+            unfinished.replace(made)
+    return made
