@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import calendar
 import re
 import time
 
@@ -38,11 +37,17 @@ def parse(text: str) -> int:
     if not match:
         raise ValueError(f"not a time: {text}")
     year, month, day, hour, minute = (int(part) for part in match.groups()[:5])
-    seconds = calendar.timegm((year, month, day, hour, minute, int(match[6] or 0), 0, 0, 0))
+    seconds = (_days(year, month, day) * 24 + hour) * 3600 + minute * 60 + int(match[6] or 0)
     if match[9]:
         offset = int(match[10]) * 3600 + int(match[11]) * 60
         seconds -= offset if match[9] == "+" else -offset
     return seconds * 10**9 + int((match[7] or "").ljust(9, "0"))
+
+
+def _days(year: int, month: int, day: int) -> int:
+    """Days since 1970-01-01 in the Gregorian calendar. (``calendar`` says so too, but imports half of datetime.)"""
+    year, month = (year - 1, month + 9) if month < 3 else (year, month - 3)  # years that begin in March
+    return 365 * year + year // 4 - year // 100 + year // 400 + (153 * month + 2) // 5 + day - 719469
 
 
 def parse_moment(text: str, parameter: str) -> int:

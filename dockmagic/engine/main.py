@@ -82,30 +82,33 @@ def _parse(arguments: Sequence[str]) -> _Options:
 
 
 def _serve(root: Path, path: str, idle: float, runtime: ShimRuntime) -> int:
-    import logging
     import threading
 
-    from dockmagic.engine.http.server import listen
-    from dockmagic.engine.wiring import Engine
+    from dockmagic.engine import log
+    from dockmagic.engine.http.server import Server, listen
+    from dockmagic.engine.routes.ping import HEADERS, early
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    log = logging.getLogger("dockmagic.engine")
     if _answers(path):
         return _fail(f"something answers on {path} already")
     try:
         listener = listen(path)
     except OSError as error:
         return _fail(f"can't listen on {path}: {error.strerror}")
-    engine = Engine(root, runtime, listener)
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())
+    server = Server(listener, early(), HEADERS, {os.geteuid(), 0})
+    threading.Thread(target=server.serve, name="accept", daemon=True).start()
+
+    from dockmagic.engine.wiring import Engine  # only now: a client that waits for /_ping has had its answer
+
+    engine = Engine(root, runtime)
     engine.recover()
-    threading.Thread(target=engine.server.serve, name="accept", daemon=True).start()
-    log.info("serving %s from %s", path, root)
-    _wait(ending, idle, lambda: not engine.busy() and engine.server.activity.idle_seconds() >= idle)
-    log.info("ending: %s", "told to" if ending.is_set() else f"idle for {idle:g} s")
-    engine.server.stop()
+    server.open(engine.router)
+    log.info(f"serving {path} from {root}")
+    _wait(ending, idle, lambda: not engine.busy() and server.activity.idle_seconds() >= idle)
+    log.info(f"ending: {'told to' if ending.is_set() else f'idle for {idle:g} s'}")
+    server.stop()
     if os.path.exists(path):
         os.unlink(path)
     engine.end()

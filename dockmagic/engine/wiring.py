@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import functools
-import os
-import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import dockmagic
 from dockmagic.database import Database
-from dockmagic.engine.api import NEWEST, OLDEST, dotted
+from dockmagic.engine.api import NEWEST, OLDEST
 from dockmagic.engine.http.router import Router
-from dockmagic.engine.http.server import Server
 from dockmagic.engine.routes.archive import ArchiveRoutes
 from dockmagic.engine.routes.attach import AttachRoutes
 from dockmagic.engine.routes.build import BuildRoutes
@@ -65,9 +61,9 @@ T = TypeVar("T")
 
 
 class Engine:
-    """A wired engine: ``server`` answers; ``recover`` meets what earlier engines left; ``busy`` tells of work."""
+    """A wired engine: ``router`` has its routes, ``recover`` meets what earlier ones left, ``busy`` tells of work."""
 
-    def __init__(self, root: Path, runtime: ShimRuntime, listener: socket.socket) -> None:
+    def __init__(self, root: Path, runtime: ShimRuntime) -> None:
         capability = runtime.capability
         database = Database(root / "state.db")
         self._snapshots = snapshots = open_snapshots(
@@ -123,16 +119,7 @@ class Engine:
             NetworkRoutes(networks, endpoints, containers),
             SwarmRoutes(),
         )
-        router = Router((route for noun in nouns for route in noun.routes()), newest=NEWEST, oldest=OLDEST)
-        headers = {
-            "Api-Version": dotted(NEWEST),
-            "Docker-Experimental": "false",
-            "Ostype": "linux",
-            "Builder-Version": "2",
-            "Swarm": "inactive",
-            "Server": f"dockmagic/{dockmagic.__version__} (linux)",
-        }
-        self.server = Server(listener, router, headers, {os.geteuid(), 0})
+        self.router = Router((route for noun in nouns for route in noun.routes()), newest=NEWEST, oldest=OLDEST)
 
     def recover(self) -> None:
         self.life.recover()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import select
 import socket
@@ -12,13 +11,12 @@ import threading
 import time
 from collections.abc import Mapping
 
+from dockmagic.engine import log
 from dockmagic.engine.http.request import Hangup, Request, read_request
 from dockmagic.engine.http.response import Hijack, JsonMessages, Response, Stream, encode_json
-from dockmagic.engine.http.router import Router
+from dockmagic.engine.http.router import Handler, Router
 from dockmagic.engine.http.wire import BadRequest, ClientGone, Wire
-from dockmagic.errors import DockmagicError
-
-_log = logging.getLogger("dockmagic.engine.http")
+from dockmagic.errors import DockmagicError, NotFound
 
 _REASONS = {
     200: "OK", 201: "Created", 204: "No Content", 304: "Not Modified", 400: "Bad Request", 401: "Unauthorized",
@@ -98,16 +96,25 @@ class _Date:
 
 
 class Server:
-    """Answers connections of ``listener`` with ``router``'s routes; ``headers`` go with every answer."""
+    """Answers connections of ``listener``; ``headers`` go with every answer.
 
-    def __init__(self, listener: socket.socket, router: Router, headers: Mapping[str, str], uids: set[int]) -> None:
+    ``early``'s routes are there at once, the others with :meth:`open`: until then requests for them wait.
+    """
+
+    def __init__(self, listener: socket.socket, early: Router, headers: Mapping[str, str], uids: set[int]) -> None:
         self._listener = listener
-        self._router = router
+        self._router = early
+        self._whole = threading.Event()
         self._headers = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self._uids = uids
         self._date = _Date()
         self._hangups = HangupWatcher()
         self.activity = Activity()
+
+    def open(self, router: Router) -> None:
+        """The engine is ready: from now on ``router`` answers."""
+        self._router = router
+        self._whole.set()
 
     def serve(self) -> None:
         """Accept until the listener is closed (by :meth:`stop`)."""
@@ -155,7 +162,7 @@ class Server:
 
     def _answer(self, wire: Wire, request: Request, keep: bool) -> bool:
         try:
-            answer = self._router.find(request)(request)
+            answer = self._handler(request)(request)
         except Exception as error:  # the edge of the engine: every error becomes an answer
             self._send(wire, request, _error(request, error), keep)
             return True
@@ -166,6 +173,14 @@ class Server:
             self._hijack(wire, request, answer)
             return False
         return self._stream(wire, request, answer, keep)
+
+    def _handler(self, request: Request) -> Handler:
+        if not self._whole.is_set():
+            try:
+                return self._router.find(request)
+            except NotFound:
+                self._whole.wait()
+        return self._router.find(request)
 
     def _send(self, wire: Wire, request: Request, answer: Response, keep: bool) -> None:
         head = self._head(answer.status, answer.headers, keep)
@@ -267,10 +282,8 @@ def _error(request: Request, error: Exception) -> Response:
     status = error.status if isinstance(error, DockmagicError) else 500
     if isinstance(error, BadRequest):
         status = 400
-    elif isinstance(error, DockmagicError):
-        _log.debug("%s %s: %s", request.method, request.path, error)
-    else:  # not raised on purpose
-        _log.error("%s %s", request.method, request.path, exc_info=error)
+    elif not isinstance(error, DockmagicError):  # not raised on purpose
+        log.error(f"{request.method} {request.path}", error)
     if status == 304:
         return Response(304)
     message = str(error) or type(error).__name__

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from dockmagic.builder.request import BuildRequest
 from dockmagic.engine.http.request import Request
 from dockmagic.engine.http.response import Answer, JsonMessages, Response, Sink, Stream, json_response
 from dockmagic.engine.http.router import Route
 from dockmagic.engine.services.build import Builds
 from dockmagic.errors import InvalidParameter
+
+if TYPE_CHECKING:
+    from dockmagic.builder.request import BuildRequest
 
 
 class BuildRoutes:
@@ -69,6 +71,8 @@ class BuildRoutes:
 
 def build_request(request: Request) -> BuildRequest:
     """The query and headers of POST /build, decoded. Raises InvalidParameter."""
+    from dockmagic.builder.request import BuildRequest
+
     remote = request.text("remote")
     wanted = BuildRequest(
         context=None if remote and remote != "client-session" else cast(Any, request.body),

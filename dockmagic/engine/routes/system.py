@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dockmagic.engine import clock
 from dockmagic.engine.http.request import Request
-from dockmagic.engine.http.response import Answer, Response, Sink, Stream, encode_json, json_response
+from dockmagic.engine.http.response import Answer, Sink, Stream, encode_json, json_response
 from dockmagic.engine.http.router import Route
+from dockmagic.engine.routes.ping import ping
 from dockmagic.engine.services.diskusage import DiskUsage
 from dockmagic.engine.services.events import Events
 from dockmagic.engine.services.system import System
-
-_NOT_CACHED = {"Cache-Control": "no-cache, no-store, must-revalidate", "Pragma": "no-cache"}
 
 
 class SystemRoutes:
@@ -23,15 +22,12 @@ class SystemRoutes:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", "/_ping", self._ping),
+            Route("GET", "/_ping", ping),
             Route("GET", "/version", self._version),
             Route("GET", "/info", self._info),
             Route("GET", "/events", self._follow),
             Route("GET", "/system/df", self._df),
         ]
-
-    def _ping(self, request: Request) -> Answer:
-        return Response(200, b"OK", {"Content-Type": "text/plain; charset=utf-8", **_NOT_CACHED})
 
     def _version(self, request: Request) -> Answer:
         return json_response(self._system.version())

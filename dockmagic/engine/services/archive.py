@@ -6,10 +6,9 @@ import contextlib
 import os
 import posixpath
 import stat
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from dockmagic import ownership
 from dockmagic.engine import clock
@@ -18,6 +17,9 @@ from dockmagic.engine.services.containers.record import Container
 from dockmagic.engine.services.events import Events
 from dockmagic.errors import Forbidden, InvalidParameter, NotFound
 from dockmagic.inroot import guest_path, resolve
+
+if TYPE_CHECKING:
+    import tarfile
 
 _GO_BITS = ((stat.S_IFDIR, 1 << 31), (stat.S_IFLNK, 1 << 27), (stat.S_IFBLK, 1 << 26), (stat.S_IFIFO, 1 << 25),
             (stat.S_IFSOCK, 1 << 24), (stat.S_IFCHR, (1 << 26) | (1 << 21)))  # fmt: skip
@@ -81,6 +83,8 @@ class Archives:
                 if place.guest != "/" and not container.record.host_config["ReadonlyRootfs"]
                 else "container rootfs is marked read-only"
             )
+        import tarfile
+
         owner = self._user(container) if own_by_user else None
         try:
             with tarfile.open(fileobj=source, mode="r|*") as archive:
@@ -119,6 +123,7 @@ class Archives:
 
 def tar_of(path: str, name: str) -> Iterator[bytes]:
     """A tar stream of a file or folder under ``name``."""
+    import tarfile
     import threading
 
     near, far = os.pipe()
@@ -162,6 +167,8 @@ def _add(archive: tarfile.TarFile, path: str, name: str, links: dict[tuple[int, 
 
 
 def _member(path: str, name: str, info: os.stat_result, links: dict[tuple[int, int], str]) -> tarfile.TarInfo:
+    import tarfile
+
     record = ownership.read(path)
     mode = record.mode if record else info.st_mode
     member = tarfile.TarInfo(name)

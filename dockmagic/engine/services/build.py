@@ -7,15 +7,14 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from dockmagic.builder.request import BuildError, BuildRequest
 from dockmagic.engine.filters import Filters
 from dockmagic.engine.services.events import Events
-from dockmagic.engine.services.steps import ClassicSteps
 from dockmagic.errors import InvalidParameter, NotFound
-from dockmagic.trace import StatusResponse, encode
 
 if TYPE_CHECKING:
     from dockmagic.builder.build import Builder
+    from dockmagic.builder.request import BuildRequest
+    from dockmagic.trace import StatusResponse
 
 Messages = Callable[[Mapping[str, Any]], None]
 
@@ -72,6 +71,8 @@ class Builds:
         return self._builder().records()
 
     def _modern(self, request: BuildRequest, messages: Messages, cancelled: threading.Event) -> None:
+        from dockmagic.trace import encode
+
         def progress(status: StatusResponse) -> None:
             messages({"id": "moby.buildkit.trace", "aux": base64.b64encode(encode(status)).decode()})
 
@@ -80,6 +81,9 @@ class Builds:
         self._done(request, result.image_id)
 
     def _classic(self, request: BuildRequest, messages: Messages, cancelled: threading.Event, *, quiet: bool) -> None:
+        from dockmagic.builder.request import BuildError
+        from dockmagic.engine.services.steps import ClassicSteps
+
         def ignore(message: Mapping[str, Any]) -> None:
             pass
 

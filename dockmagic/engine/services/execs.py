@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import shutil
 import socket
 import threading
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dockmagic.engine.ids import new_id
 from dockmagic.engine.services.containers import capabilities
 from dockmagic.engine.services.containers.launch import Launcher, failure
 from dockmagic.engine.services.containers.record import Container
@@ -90,7 +90,7 @@ class Execs:
             raise InvalidParameter("No exec command specified")
         _require_running(container)
         one = Exec(
-            secrets.token_hex(32),
+            new_id(),
             container,
             [str(word) for word in command],
             tty=bool(asked.get("Tty")),

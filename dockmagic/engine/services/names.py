@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
+
+from dockmagic.engine.ids import below, pick
 
 ADJECTIVES = """
 able agile amber ample apt arctic autumn azure balmy blithe bold brave breezy bright brisk calm candid careful
@@ -33,9 +34,9 @@ zuse
 def unused(taken: Callable[[str], bool]) -> str:
     """A name ``taken`` denies: ``brisk_noether``, with a digit when the plain ones are all in use."""
     for attempt in range(1000):
-        name = f"{secrets.choice(ADJECTIVES)}_{secrets.choice(SURNAMES)}"
+        name = f"{pick(ADJECTIVES)}_{pick(SURNAMES)}"
         if attempt > 5:
-            name += str(secrets.randbelow(10 ** min(attempt // 6, 9)))
+            name += str(below(10 ** min(attempt // 6, 9)))
         if not taken(name):
             return name
     raise RuntimeError("no name is free")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +43,8 @@ class System:
 
     def version(self) -> dict[str, Any]:
         """The API's SystemVersion."""
+        import platform
+
         machine = platform.machine()
         arch = _ARCHITECTURES.get(machine, machine)
         kernel = platform.release()
@@ -83,6 +84,8 @@ class System:
 
     def info(self) -> dict[str, Any]:
         """The API's SystemInfo; ``Labels`` and ``Warnings`` tell the tier and what it does not isolate."""
+        import platform
+
         states = [container.record.status for container in self._registry.all()]
         capability = self._capability
         limits = capability.tier == "namespaces"
@@ -200,6 +203,8 @@ def _engine_id(root: Path) -> str:
 
 
 def _operating_system() -> tuple[str, str]:
+    import platform
+
     try:
         release = platform.freedesktop_os_release()
     except OSError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 import shutil
 import threading
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 from dockmagic.database import Database
 from dockmagic.engine import clock
 from dockmagic.engine.filters import Filters, boolean, check, excluded_by_label, labels_match, matches
+from dockmagic.engine.ids import new_id
 from dockmagic.engine.services.events import Events
 from dockmagic.errors import Conflict, InvalidParameter, NotFound
 
@@ -93,7 +93,7 @@ class Volumes:
             raise NotFound(f'create {name}: error looking up volume plugin {driver}: plugin "{driver}" not found')
         tags = dict(labels) if labels is not None else None
         if not name:
-            name = secrets.token_hex(32)
+            name = new_id()
             tags = {**(tags or {}), ANONYMOUS: ""}
         if not _NAME.fullmatch(name):
             raise InvalidParameter(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dockmagic.engine import clock
 from dockmagic.engine.filters import Filters, check, excluded_by_label, labels_match
+from dockmagic.engine.ids import new_id
 from dockmagic.engine.services import names
 from dockmagic.engine.services.containers import config as configs
 from dockmagic.engine.services.containers import hostconfig
@@ -222,7 +222,7 @@ class Maker:
 
     def _id(self) -> str:
         while True:
-            id = secrets.token_hex(32)
+            id = new_id()
             if not id[:12].isdecimal():  # a name of digits alone would be taken for a number in many a tool
                 return id
 

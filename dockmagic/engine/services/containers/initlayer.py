@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import os
-import tarfile
 import threading
 from typing import TYPE_CHECKING
 
@@ -17,10 +16,10 @@ if TYPE_CHECKING:
     from dockmagic.images.snapshots.service import LayerSnapshots
 
 _CONTENT = (
-    ("dev", tarfile.DIRTYPE), ("dev/pts", tarfile.DIRTYPE), ("dev/shm", tarfile.DIRTYPE), ("proc", tarfile.DIRTYPE),
-    ("sys", tarfile.DIRTYPE), ("etc", tarfile.DIRTYPE), (".dockerenv", tarfile.REGTYPE),
-    ("etc/resolv.conf", tarfile.REGTYPE), ("etc/hosts", tarfile.REGTYPE), ("etc/hostname", tarfile.REGTYPE),
-    ("dev/console", tarfile.REGTYPE), ("etc/mtab", tarfile.SYMTYPE),
+    ("dev", "folder"), ("dev/pts", "folder"), ("dev/shm", "folder"), ("proc", "folder"),
+    ("sys", "folder"), ("etc", "folder"), (".dockerenv", "file"),
+    ("etc/resolv.conf", "file"), ("etc/hosts", "file"), ("etc/hostname", "file"),
+    ("dev/console", "file"), ("etc/mtab", "link"),
 )  # fmt: skip
 """moby, daemon/initlayer/setup_unix.go"""
 
@@ -69,11 +68,14 @@ class InitLayers:
             self._snapshots.remove(key)
         if not lacking:
             return None
+        import tarfile
+
+        kinds = {"folder": tarfile.DIRTYPE, "file": tarfile.REGTYPE, "link": tarfile.SYMTYPE}
         out = io.BytesIO()
         with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
             for name, kind in lacking:
                 member = tarfile.TarInfo(name)
-                member.type, member.mode = kind, 0o644 if kind == tarfile.REGTYPE else 0o755
-                member.linkname = "/proc/mounts" if kind == tarfile.SYMTYPE else ""
+                member.type, member.mode = kinds[kind], 0o644 if kind == "file" else 0o755
+                member.linkname = "/proc/mounts" if kind == "link" else ""
                 archive.addfile(member)
         return out.getvalue()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import signal as numbers
 import threading
 import time
 from collections.abc import Callable
 
-from dockmagic.engine import clock
+from dockmagic.engine import clock, log
 from dockmagic.engine.services.containers import signals
 from dockmagic.engine.services.containers.health import HealthMonitor
 from dockmagic.engine.services.containers.launch import Launcher, failure
@@ -19,7 +18,6 @@ from dockmagic.errors import Conflict, DockmagicError, NotModified
 from dockmagic.runtime.protocols import Process, Runtime, StartError
 from dockmagic.runtime.spec import Exit
 
-_log = logging.getLogger("dockmagic.engine.containers")
 _LOST = 255
 """The exit code of a container whose end nobody saw, as dockerd gives it."""
 _BACKOFF = 0.1
@@ -171,7 +169,7 @@ class Life:
             try:
                 self._launch(container)
             except DockmagicError as error:
-                _log.warning("restart of %s: %s", container.id[:12], error)
+                log.info(f"restart of {container.id[:12]}: {error}")
 
     # --- what users ask of a running one ---
 
@@ -314,7 +312,7 @@ class Life:
                     container.record.stopped_by_user = kept
                     self._registry.save(container)
             except DockmagicError as error:
-                _log.info("stop of %s: %s", container.id[:12], error)
+                log.info(f"stop of {container.id[:12]}: {error}")
 
         threads = [threading.Thread(target=stop, args=(container,), daemon=True) for container in running]
         for thread in threads:

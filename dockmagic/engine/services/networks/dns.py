@@ -6,7 +6,6 @@ machine's own name servers. RFC 1035, over UDP only.
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import struct
 import threading
@@ -90,7 +89,7 @@ class NameServers:
             if name in {one.lower() for one in endpoint["DNSNames"] or ()}:
                 known = True
                 if endpoint[key]:
-                    addresses.append(ipaddress.ip_address(endpoint[key]).packed)
+                    addresses.append(socket.inet_pton(socket.AF_INET if kind == _A else socket.AF_INET6, endpoint[key]))
         return _reply(question, end, [(kind, address) for address in addresses]) if known else None
 
     def _neighbours(self, asker: str) -> Iterator[dict[str, Any]]:

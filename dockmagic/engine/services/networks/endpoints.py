@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dockmagic.engine.ids import new_id
 from dockmagic.engine.services.containers import files
 from dockmagic.engine.services.containers.record import Container
 from dockmagic.engine.services.containers.registry import ContainerRegistry
@@ -122,7 +122,7 @@ class Endpoints:
 
     def _occupy(self, network: Network, container: Container) -> dict[str, Any]:
         endpoint = container.record.endpoints.setdefault(network.name, dict(NO_ENDPOINT))
-        endpoint["EndpointID"], endpoint["NetworkID"] = secrets.token_hex(32), network.id
+        endpoint["EndpointID"], endpoint["NetworkID"] = new_id(), network.id
         if network.custom:
             aliases = [container.name, *(endpoint.get("Aliases") or ()), container.id[:12]]
             endpoint["DNSNames"] = list(dict.fromkeys(aliases))

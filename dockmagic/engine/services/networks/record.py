@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import ipaddress
 
 PREDEFINED = ("bridge", "host", "none")
 NO_ENDPOINT: dict[str, Any] = {
@@ -52,6 +54,8 @@ class Network:
 
     def pools(self) -> list[Pool]:
         """Its subnets, IPv4 first."""
+        import ipaddress
+
         found = [
             Pool(
                 ipaddress.ip_network(item["Subnet"]),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
-import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dockmagic.database import Database
 from dockmagic.engine import clock
 from dockmagic.engine.filters import Filters, boolean, check, exact, excluded_by_label, labels_match, matches
+from dockmagic.engine.ids import new_id
 from dockmagic.engine.services.containers.record import Container
 from dockmagic.engine.services.events import Events
 from dockmagic.engine.services.networks.record import PREDEFINED, Network
@@ -51,7 +50,7 @@ class NetworkRegistry:
         present = {network.name for network in self._known.values()}
         for name in PREDEFINED:
             if name not in present:
-                self._keep(Network(secrets.token_hex(32), name, "null" if name == "none" else name, clock.now()))
+                self._keep(Network(new_id(), name, "null" if name == "none" else name, clock.now()))
 
     def get(self, reference: str) -> Network:
         """By name, id, or an id's unique beginning. Raises NotFound, InvalidParameter."""
@@ -108,7 +107,7 @@ class NetworkRegistry:
                 raise Conflict(f"network with name {name} already exists")
             ipam = dict(asked.get("IPAM") or {})
             network = Network(
-                secrets.token_hex(32),
+                new_id(),
                 name,
                 "bridge",
                 clock.now(),
@@ -198,6 +197,8 @@ class NetworkRegistry:
         return network
 
     def _pools(self, asked: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        import ipaddress
+
         from dockmagic.runtime.networks.addresses import choose_subnet, default_gateway
 
         own = [pool.subnet for network in self._known.values() for pool in network.pools()]
@@ -224,6 +225,8 @@ class NetworkRegistry:
 
 def _checked(item: Mapping[str, Any], own: Sequence[Any]) -> dict[str, Any]:
     """One IPAM config of a request. Raises InvalidParameter, Forbidden."""
+    import ipaddress
+
     from dockmagic.runtime.networks.addresses import default_gateway
 
     try:
