@@ -73,16 +73,6 @@ class Console(Protocol):
         ...
 
 
-class Silent:
-    """A live place that shows nothing."""
-
-    def update(self, view: View) -> None:
-        pass
-
-    def close(self, view: View | None) -> None:
-        pass
-
-
 class Buffer:
     """A console that keeps what is written: for tests, and for commands inside commands."""
 

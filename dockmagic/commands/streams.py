@@ -65,6 +65,7 @@ def pump(
 
 
 def consume(frames: Iterable[tuple[int, bytes]], output: Output) -> None:
+    """Show and keep every frame."""
     for stream, data in frames:
         output.take(stream, data)
 

@@ -26,7 +26,7 @@ def show(value: Any, *, inside: bool = False) -> str:
         return "true" if value else "false"
     if isinstance(value, float):
         if value == int(value) and abs(value) < 1e21:
-            return str(int(value)) if abs(value) < 1e6 else _exponent(value)
+            return str(int(value)) if abs(value) < 1e21 and len(str(int(abs(value)))) < 7 else _exponent(value)
         return repr(value)
     if isinstance(value, dict):
         return "map[" + " ".join(f"{k}:{show(value[k], inside=True)}" for k in sorted(value)) + "]"
@@ -36,11 +36,11 @@ def show(value: Any, *, inside: bool = False) -> str:
 
 
 def _exponent(value: float) -> str:
-    """Go's %v of a float64 of a million or more: 1.983948e+06."""
-    mantissa, exponent = f"{value:e}".split("e")
-    digits = repr(value / 10 ** int(exponent)).rstrip("0").rstrip(".")
-    del mantissa
-    return f"{digits}e+{int(exponent):02d}"
+    """Go's %v of a float64 of 1e21 or less but more than a million: 1.983948e+06, the shortest digits that tell it."""
+    exponent = int(f"{value:e}".partition("e")[2])
+    digits = repr(value).replace(".", "").lstrip("-0").rstrip("0") or "0"
+    sign = "-" if value < 0 else ""
+    return f"{sign}{digits[0]}{'.' + digits[1:] if len(digits) > 1 else ''}e{exponent:+03d}"
 
 
 def truth(value: Any) -> bool:
