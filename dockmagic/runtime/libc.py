@@ -52,6 +52,8 @@ _PIVOT_ROOT = 155 if _X86_64 else 41
 _SECCOMP = 317 if _X86_64 else 277
 _CLOSE_RANGE = 436
 _MOUNT_SETATTR = 442
+_OPENAT2 = 437
+_RESOLVE_IN_ROOT = 0x10  # linux/openat2.h
 _CLOSE_RANGE_CLOEXEC = 4
 _AT_RECURSIVE = 0x8000
 _CAPABILITY_VERSION_3 = 0x20080522  # linux/capability.h
@@ -111,6 +113,13 @@ def make_read_only_tree(path: str, attributes: int = MS_RDONLY) -> None:
     request = struct.pack("=QQQQ", attributes, 0, 0, 0)
     arguments = (ctypes.c_int(-100), _text(os.fsencode(path)), ctypes.c_uint(_AT_RECURSIVE), _text(request))
     _check(_syscall(_MOUNT_SETATTR, *arguments, ctypes.c_size_t(len(request))), path)
+
+
+def open_in_root(root: int, path: bytes, flags: int) -> int:
+    """Open ``path`` as if descriptor ``root`` were ``/``, links and all (openat2, Linux 5.6)."""
+    how = struct.pack("=QQQ", flags, 0o600 if flags & os.O_CREAT else 0, _RESOLVE_IN_ROOT)
+    arguments = (ctypes.c_int(root), _text(path), _text(how), ctypes.c_size_t(len(how)))
+    return _check(_syscall(_OPENAT2, *arguments))
 
 
 def sethostname(name: str) -> None:

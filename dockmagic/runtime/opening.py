@@ -96,6 +96,7 @@ def open_runtime(folder: Path, tier: str | None = None) -> ShimRuntime:
     ground = Ground(
         rootless=not userns.in_initial_namespace(),
         single_id=userns.mapped_ids() == 1,
+        asks=any(finding.name == "owner records" and finding.ok for finding in capability.findings),
         last_capability=capabilities.last(),
         capabilities=capabilities.effective(),
     )

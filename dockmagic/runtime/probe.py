@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import pickle
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dockmagic.runtime import libc, userns
-from dockmagic.runtime.namespaces import capabilities, cgroups
+from dockmagic.runtime.namespaces import capabilities, cgroups, owners
 from dockmagic.runtime.protocols import Capability, Finding
 
 TIERS = ("namespaces", "rootless", "tracer")
@@ -68,7 +69,7 @@ def _not_isolated(report: _Report) -> tuple[str, ...]:
     if report.tier == "rootless":
         lines.append("this user: what escapes a container can do what this user can")
         if report.id_mapping == "single":
-            lines.append("users: all of a container's are this user (changes of owner are answered, not done)")
+            lines.append("users: all of a container's are this user (changes of owner are remembered, not done)")
     failed = {finding.name for finding in report.findings if not finding.ok}
     if "seccomp filters" in failed:
         lines.append("system calls: no filter")
@@ -123,6 +124,9 @@ def _try_inside(report: _Report, scratch: str, overlay_options: list[str]) -> No
         return
     mount_tmpfs = lambda: libc.mount("tmpfs", "/tmp", "tmpfs", 0, "size=64k")  # noqa: E731  (its name says it)
     _try_overlay(report, scratch, overlay_options)
+    if report.id_mapping == "single":
+        meaning = "changes of owner are answered and forgotten"
+        report.attempt("owner records", lambda: _try_asking(scratch), meaning)
     report.attempt("tmpfs", mount_tmpfs, "no /dev can be made", needed=True)
     meaning = "a new network can't be made: only --network host"
     report.attempt("network namespace", lambda: libc.unshare(libc.CLONE_NEWNET), meaning)
@@ -176,15 +180,36 @@ def _try_proc() -> None:
         except OSError as error:
             code = error.errno or 1
         os._exit(code)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if status:
-        raise OSError(status, os.strerror(status))
+    _raise_exit(child)
 
 
 def _try_seccomp() -> None:
-    import struct
-
     libc.seccomp_filter(struct.pack("=HBBI", 6, 0, 0, 0x7FFF0000))  # BPF_RET | BPF_K, SECCOMP_RET_ALLOW
+
+
+def _try_asking(scratch: str) -> None:
+    """A filter that asks (in a child, whose filter it stays), openat2, and attributes on the engine's file system."""
+    root = os.open(scratch, os.O_PATH | os.O_DIRECTORY)
+    file = libc.open_in_root(root, b"/asked", os.O_CREAT | os.O_WRONLY)
+    os.setxattr(file, "user.dockmagic.probe", b"1")
+    os.close(file)
+    os.close(root)
+    child = os.fork()
+    if child == 0:
+        code = 0
+        try:
+            owners.install(struct.pack("=HBBI", 6, 0, 0, 0x7FFF0000))  # BPF_RET | BPF_K, SECCOMP_RET_ALLOW
+        except OSError as error:
+            code = error.errno or 1
+        os._exit(code)
+    _raise_exit(child)
+
+
+def _raise_exit(child: int) -> None:
+    """A child's exit code as an error of that number."""
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status:
+        raise OSError(abs(status), os.strerror(abs(status)))
 
 
 def _tracer() -> Capability:

@@ -224,9 +224,19 @@ class Shim:
             self._streams.read_from(2, ends.stderr)
             if self._stdin is not None:
                 self._stdin.open(ends.stdin)
+        keeper = getattr(launched, "keeper", None)
+        if keeper is not None:
+            self._loop.add(keeper.listener, READ, lambda mask: self._asked(keeper, mask))
         self._death = death_of(launched)
         self._loop.add(self._death, READ, self._died)
         return launched.pid
+
+    def _asked(self, keeper: Any, mask: int) -> None:
+        if mask & READ:
+            keeper.answer()
+        else:  # the last process with this filter has ended
+            self._loop.remove(keeper.listener)
+            keeper.close()
 
     def _died(self, _mask: int) -> None:
         launched = self._launched

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -40,13 +39,14 @@ def test_the_capability_of_each_kind(machine: Machine) -> None:
 
 
 def test_probing_is_quick(tmp_path: Path) -> None:
-    assert min(_seconds_of_a_probe(tmp_path) for _ in range(5)) < 0.1
+    """In processor time, which a busy machine doesn't change."""
+    assert min(_seconds_of_a_probe(tmp_path) for _ in range(3)) < 0.1
 
 
 def _seconds_of_a_probe(folder: Path) -> float:
-    started = time.perf_counter()
+    before = os.times()
     probe.probe_tier("namespaces", folder)
-    return time.perf_counter() - started
+    return sum(os.times()[:4]) - sum(before[:4])
 
 
 def test_probing_leaves_this_process_where_it_was(tmp_path: Path) -> None:

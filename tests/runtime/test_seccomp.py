@@ -123,7 +123,7 @@ def test_a_capability_opens_its_calls() -> None:
 
 
 def test_root_with_one_id_is_answered_success() -> None:
-    program = seccomp.pretend_root()
+    program = seccomp.pretend_root(asks=False)
     success = bpf.errno(0)
     for number in (92, 93, 94, 260, 105, 106, 113, 114, 116, 117, 119, 122, 123, 188, 189, 190):
         assert _run(program, number) == success
@@ -136,9 +136,17 @@ def test_root_with_one_id_is_answered_success() -> None:
     assert _run(program, 182, architecture=bpf.AUDIT_I386) == bpf.ALLOW
 
 
-def test_which_filters_a_container_gets() -> None:
-    spec = Spec("x", "/", ("true",))
-    assert len(seccomp.programs(spec, single_id=False, allowed=DEFAULT)) == 1
-    assert len(seccomp.programs(spec, single_id=True, allowed=DEFAULT)) == 2
-    assert seccomp.programs(Spec("x", "/", ("true",), seccomp="unconfined"), single_id=False, allowed=0) == []
-    assert seccomp.programs(Spec("x", "/", ("true",), privileged=True), single_id=False, allowed=0) == []
+def test_what_can_be_remembered_is_asked_about() -> None:
+    program = seccomp.pretend_root(asks=True)
+    for number in (92, 93, 94, 260, 90, 91, 268, 452, 188, 189, 190):
+        assert _run(program, number) == bpf.ASK
+    assert _run(program, 133, 0, 0o020666) == bpf.ASK
+    assert _run(program, 133, 0, 0o010644) == bpf.ALLOW
+    assert _run(program, 105) == bpf.errno(0)
+    assert _run(program, 257) == bpf.ALLOW
+
+
+def test_which_containers_get_the_profile() -> None:
+    assert seccomp.program(Spec("x", "/", ("true",)), DEFAULT) == seccomp.default_profile(DEFAULT)
+    assert seccomp.program(Spec("x", "/", ("true",), seccomp="unconfined"), DEFAULT) is None
+    assert seccomp.program(Spec("x", "/", ("true",), privileged=True), DEFAULT) is None

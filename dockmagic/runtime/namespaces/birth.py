@@ -29,29 +29,30 @@ class Birth:
             _wait_and_become(become, theirs)
         theirs.close()
 
-    def go(self, *fds: int) -> int:
-        """Let it become what it is to be; the near side of its terminal (-1: none) once it runs its program.
+    def go(self, *fds: int) -> dict[str, int]:
+        """Let it become what it is to be; once it runs its program, the descriptors that it sent, by name.
 
+        ``console``: the near side of its terminal; ``listener``: where its filter asks; ``root``: its root folder.
         Raises StartError. The socket between the two closes at the exec, or brings what went wrong.
         """
-        console, error = -1, None
+        given: dict[str, int] = {}
+        error = None
         with self._socket:
             try:
                 messages.send(self._socket, {}, fds)
                 while (received := messages.receive(self._socket)) is not None:
                     message, sent = received
-                    if sent:
-                        console = sent[0]
+                    given.update(zip(message.get("gives", ()), sent, strict=True))
                     if "error" in message:
                         error = StartError(message["error"], message["code"])
             except OSError:
                 error = StartError("the container's process ended before it began", 128)
         if error is not None:
             os.waitpid(self.pid, 0)
-            if console >= 0:
-                os.close(console)
+            for fd in given.values():
+                os.close(fd)
             raise error
-        return console
+        return given
 
     def cancel(self) -> None:
         """It is not needed after all."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 ALLOW = 0x7FFF0000
+ASK = 0x7FC00000  # SECCOMP_RET_USER_NOTIF
 _ERRNO = 0x00050000
 
 AUDIT_X86_64 = 0xC000003E

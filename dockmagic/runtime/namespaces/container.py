@@ -14,7 +14,18 @@ import sys
 from typing import NoReturn
 
 from dockmagic.runtime import libc, messages
-from dockmagic.runtime.namespaces import capabilities, command, console, devices, ids, mounts, network, rlimits, seccomp
+from dockmagic.runtime.namespaces import (
+    capabilities,
+    command,
+    console,
+    devices,
+    ids,
+    mounts,
+    network,
+    owners,
+    rlimits,
+    seccomp,
+)
 from dockmagic.runtime.namespaces.ground import Ground
 from dockmagic.runtime.namespaces.reaper import run_under_reaper
 from dockmagic.runtime.protocols import StartError
@@ -49,7 +60,7 @@ def become_container(spec: Spec, ground: Ground, stdio: tuple[int, int, int], sh
         mounts.hide(spec)
     if spec.read_only:
         mounts.remount("/", libc.MS_RDONLY)
-    finish(spec, ground, streams)
+    finish(spec, ground, streams, shim)
 
 
 def forbid_imports() -> None:
@@ -58,7 +69,7 @@ def forbid_imports() -> None:
     sys.path.clear()
 
 
-def finish(spec: Spec, ground: Ground, streams: tuple[int, int, int]) -> NoReturn:
+def finish(spec: Spec, ground: Ground, streams: tuple[int, int, int], shim: socket.socket) -> NoReturn:
     """The second half, the same for an exec: working directory, limits, privileges, and the program itself."""
     _set_oom_score(spec.oom_score_adj)
     rlimits.set_limits(spec.limits.rlimits)
@@ -68,7 +79,7 @@ def finish(spec: Spec, ground: Ground, streams: tuple[int, int, int]) -> NoRetur
     if not spec.terminal:
         _own_streams(spec)
     allowed = capabilities.mask_of(spec.capabilities)
-    filters = seccomp.programs(spec, single_id=ground.single_id, allowed=allowed)
+    profile = seccomp.program(spec, allowed)
     if not ground.rootless:
         # Until exec nobody in the container may trace this process or reach the host's interpreter by /proc/PID/exe
         libc.prctl(libc.PR_SET_DUMPABLE, 0)
@@ -78,7 +89,7 @@ def finish(spec: Spec, ground: Ground, streams: tuple[int, int, int]) -> NoRetur
         capabilities.bound(allowed, ground.last_capability)
     if not spec.no_new_privileges:
         # Without no_new_privs a filter needs CAP_SYS_ADMIN, which is about to go
-        _install(filters)
+        _filter_calls(spec, ground, profile, shim)
     if not ground.single_id:
         ids.become(spec.user)
     if not spec.privileged and spec.user.uid == 0:
@@ -88,7 +99,7 @@ def finish(spec: Spec, ground: Ground, streams: tuple[int, int, int]) -> NoRetur
     _enter_working_directory(spec)
     if spec.no_new_privileges:
         libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
-        _install(filters)
+        _filter_calls(spec, ground, profile, shim)
     env = ids.environment(spec.env) if ground.single_id else spec.env
     path = command.look_up(spec.args[0], command.as_dict(env))
     libc.close_on_exec_from(3)
@@ -153,7 +164,7 @@ def _open_streams(spec: Spec, stdio: tuple[int, int, int], shim: socket.socket) 
     if not spec.terminal:
         return stdio
     near, far, path = console.open_console(spec.console_size)
-    messages.send(shim, {"console": True}, (near,))
+    messages.send(shim, {"gives": ["console"]}, (near,))
     os.close(near)
     console.bind_console(path)
     console.take_console(far, spec.user.uid)
@@ -197,9 +208,20 @@ def _enter_working_directory(spec: Spec) -> None:
         raise command.failed(f'chdir to cwd ("{spec.cwd}") set in config.json failed: {reason}') from error
 
 
-def _install(filters: list[bytes]) -> None:
-    for program in filters:
-        libc.seccomp_filter(program)
+def _filter_calls(spec: Spec, ground: Ground, profile: bytes | None, shim: socket.socket) -> None:
+    """From here on until exec no call may be made that the shim would have to answer: it waits for the exec."""
+    if ground.single_id and spec.user.uid == 0 and seccomp.supported():
+        emulation = seccomp.pretend_root(asks=ground.asks)
+        if ground.asks:
+            listener = owners.install(emulation)
+            root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            messages.send(shim, {"gives": ["listener", "root"]}, (listener, root))
+            os.close(listener)
+            os.close(root)
+        else:
+            libc.seccomp_filter(emulation)
+    if profile is not None:
+        libc.seccomp_filter(profile)
 
 
 def _reset_signals() -> None:

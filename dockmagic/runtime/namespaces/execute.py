@@ -48,8 +48,8 @@ def become_exec(
     streams = stdio
     if spec.terminal:
         near, far, _path = console.open_console(spec.console_size)
-        messages.send(shim, {"console": True}, (near,))
+        messages.send(shim, {"gives": ["console"]}, (near,))
         os.close(near)
         console.take_console(far, spec.user.uid)
         streams = (far, far, far)
-    finish(spec, ground, streams)
+    finish(spec, ground, streams, shim)

@@ -13,6 +13,8 @@ class Ground:
     """Inside a user namespace: device nodes can't be made, mounts' flags are locked."""
     single_id: bool
     """Only one id is mapped: chown and the like answer success without doing anything."""
+    asks: bool
+    """With one id: the kernel can ask the shim about chown and the like, so that they are remembered."""
     last_capability: int
     """The highest this kernel knows."""
     capabilities: int

@@ -11,7 +11,7 @@ import errno
 import functools
 import platform
 
-from dockmagic.runtime.namespaces import bpf, capabilities
+from dockmagic.runtime.namespaces import bpf, capabilities, owners
 from dockmagic.runtime.spec import Spec
 
 _LAST = 462  # mseal, Linux 6.10
@@ -65,16 +65,11 @@ setxattr 188 5, lsetxattr 189 6, fsetxattr 190 7
 _CHARACTER, _BLOCK, _KIND = 0o020000, 0o060000, 0o170000
 
 
-def programs(spec: Spec, *, single_id: bool, allowed: int) -> list[bytes]:
-    """The filters to install, in order, for this Spec. ``allowed``: the capabilities it gets."""
-    filters: list[bytes] = []
-    if not supported():
-        return filters
-    if single_id and spec.user.uid == 0:
-        filters.append(pretend_root())
-    if spec.seccomp == "default" and not spec.privileged:
-        filters.append(default_profile(allowed))
-    return filters
+def program(spec: Spec, allowed: int) -> bytes | None:
+    """The default profile for this Spec with the capabilities ``allowed``; None when it is to have none."""
+    if not supported() or spec.privileged or spec.seccomp != "default":
+        return None
+    return default_profile(allowed)
 
 
 def supported() -> bool:
@@ -117,20 +112,27 @@ def _refusal(name: str) -> bpf.Block:
 
 
 @functools.cache
-def pretend_root() -> bytes:
+def pretend_root(*, asks: bool) -> bytes:
     """With one id mapped: answer success to what only a root with all ids can do, and do nothing.
 
-    Changes of owner and of identity, device nodes, and extended attributes (packages set security.capability).
+    Changes of owner and of identity, device nodes, and extended attributes (packages set security.capability). With
+    ``asks`` what can be remembered (owners.py) is asked about instead.
     """
-    x86_64: dict[int, bpf.Block] = {}
-    aarch64: dict[int, bpf.Block] = {}
+    success = bpf.errno(0)
+    both: tuple[dict[int, bpf.Block], dict[int, bpf.Block]] = ({}, {})
     for call in _ROOT_ONLY.split(","):
-        _name, first, second = call.split()
-        for calls, number in ((x86_64, first), (aarch64, second)):
-            if number != "-":
-                calls[int(number)] = bpf.always(bpf.errno(0))
-    device = (_CHARACTER, _BLOCK)
-    x86_64[133] = bpf.by_masked_value(1, _KIND, device, bpf.errno(0), bpf.ALLOW)  # mknod
-    x86_64[259] = bpf.by_masked_value(2, _KIND, device, bpf.errno(0), bpf.ALLOW)  # mknodat
+        _name, *numbers = call.split()
+        for calls, text in zip(both, numbers, strict=True):
+            if text != "-":
+                calls[int(text)] = bpf.always(success)
+    if asks:
+        for pair in owners.CALLS.values():
+            for calls, number in zip(both, pair, strict=True):
+                if number is not None:
+                    calls[number] = bpf.always(bpf.ASK)
+    device = bpf.ASK if asks else success
+    x86_64, aarch64 = both
+    x86_64[133] = bpf.by_masked_value(1, _KIND, (_CHARACTER, _BLOCK), device, bpf.ALLOW)  # mknod
+    x86_64[259] = bpf.by_masked_value(2, _KIND, (_CHARACTER, _BLOCK), device, bpf.ALLOW)  # mknodat
     aarch64[33] = x86_64[259]
     return bpf.program({bpf.AUDIT_X86_64: x86_64, bpf.AUDIT_AARCH64: aarch64}, last=None, foreign=bpf.ALLOW)

@@ -15,6 +15,7 @@ from dockmagic.runtime.namespaces.cgroups import Group, wants_group
 from dockmagic.runtime.namespaces.container import become_container
 from dockmagic.runtime.namespaces.execute import become_exec, open_namespaces
 from dockmagic.runtime.namespaces.ground import Ground
+from dockmagic.runtime.namespaces.owners import OwnerKeeper
 from dockmagic.runtime.pids import descendants, pids_of
 from dockmagic.runtime.protocols import Capability, StartError
 from dockmagic.runtime.spec import DEFAULT_CAPABILITIES, Limits, Spec
@@ -23,13 +24,17 @@ from dockmagic.runtime.spec import DEFAULT_CAPABILITIES, Limits, Spec
 class Child:
     """The protocols' Launched: the container's first process (or an exec's), a child of this shim."""
 
-    def __init__(self, name: str, pid: int, console: int, group: Group | None = None, *, whole_tree: bool) -> None:
+    def __init__(
+        self, name: str, pid: int, given: dict[str, int], group: Group | None = None, *, whole_tree: bool
+    ) -> None:
         self._name = name
         self.pid = pid
-        self.console = console
+        self.console = given.get("console", -1)
         """The near side of its terminal, or -1."""
         self.oom_killed = False
         self._group = group
+        self.keeper = OwnerKeeper(given["listener"], given["root"]) if "listener" in given else None
+        """Answers what its filter asks, when the descriptor in it is readable."""
         self._whole_tree = whole_tree
         self._code: int | None = None
 
@@ -122,14 +127,14 @@ class NamespaceTier:
         told = os.memfd_create("dockmagic-spec")
         try:
             os.write(told, pickle.dumps(spec, protocol=5))
-            console = birth.go(told, *(fd for fd in stdio if fd >= 0))
+            given = birth.go(told, *(fd for fd in stdio if fd >= 0))
         except StartError:
             if group is not None:
                 group.remove()
             raise
         finally:
             os.close(told)
-        return Child(spec.id, birth.pid, console, group, whole_tree=spec.pid_mode != "private")
+        return Child(spec.id, birth.pid, given, group, whole_tree=spec.pid_mode != "private")
 
     def _birth(self, pid_mode: str) -> Birth:
         if pid_mode == "private":
