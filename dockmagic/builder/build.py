@@ -24,6 +24,7 @@ from dockmagic.builder.context import Context, MaskedTree, ignore_of, read_conte
 from dockmagic.builder.digests import Digester
 from dockmagic.builder.exporters import export
 from dockmagic.builder.files import FileSteps
+from dockmagic.builder.leases import Lease, Leases
 from dockmagic.builder.metadata import Applier
 from dockmagic.builder.mounts import CacheFolders, MountMaker
 from dockmagic.builder.named import NamedContexts
@@ -69,6 +70,7 @@ class Builder:
         self._cache = BuildCache(database)
         self._folder = folder
         self._layers = StoreLayers(store)
+        self._leases = Leases(store)
         self._caches = CacheFolders(folder / "cache-mounts", self._cache)
         self._scratch = folder / "builds"
         self._clean()
@@ -93,7 +95,8 @@ class Builder:
         """Build what the request asks for. Raises BuildError with BuildKit's message and the lines it is about."""
         folder = Path(tempfile.mkdtemp(dir=self._scratch, prefix="build-"))
         try:
-            return _Build(self, request, Reporter(progress), Stop(cancelled), folder).run()
+            with self._leases.take() as lease:
+                return _Build(self, request, Reporter(progress), Stop(cancelled), folder, lease).run()
         except BuildError:
             raise
         except DockmagicError as error:
@@ -118,12 +121,15 @@ class Builder:
 class _Build:
     """One build on its way."""
 
-    def __init__(self, builder: Builder, request: BuildRequest, reporter: Reporter, stop: Stop, folder: Path) -> None:
+    def __init__(
+        self, builder: Builder, request: BuildRequest, reporter: Reporter, stop: Stop, folder: Path, lease: Lease
+    ) -> None:
         self._builder = builder
         self._request = request
         self._reporter = reporter
         self._stop = stop
         self._folder = folder
+        self._lease = lease
         self._settings: Settings = settings_of(request)
         self._remotes = Remotes(folder, stop)
         self._context_epoch: int | None = None
@@ -206,6 +212,7 @@ class _Build:
             context_identity=self._identity(self._context),
             folder=folder,
             stop=self._stop,
+            lease=self._lease,
             brought=brought,
         )
         solver = Solver(tools)

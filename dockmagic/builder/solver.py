@@ -21,6 +21,7 @@ from dockmagic.builder.copying import Copier, CopyOptions, make_folders
 from dockmagic.builder.digests import Digester
 from dockmagic.builder.files import FileSteps
 from dockmagic.builder.frames import Framer
+from dockmagic.builder.leases import Lease
 from dockmagic.builder.metadata import Applier
 from dockmagic.builder.model import CopyStep, RunStep, StagePlan, Step, WorkdirStep
 from dockmagic.builder.mounts import MountMaker
@@ -29,7 +30,7 @@ from dockmagic.builder.request import BuildError
 from dockmagic.builder.sandbox import Cancelled, Sandbox
 from dockmagic.builder.tree import FolderTree, Tree, resolve
 from dockmagic.builder.vertexes import Reporter, VertexHandle
-from dockmagic.errors import DockmagicError
+from dockmagic.errors import DockmagicError, NotFound
 from dockmagic.images.chain import chain_id
 from dockmagic.images.protocols import Image, Layer, Snapshot, Snapshots
 
@@ -93,6 +94,10 @@ class Result:
         return Result(chain, [*self.layers, layer], [*self.created, rfc3339(created)], None, vertex, keys)
 
 
+class Vanished(DockmagicError):
+    """Layers went between being made and being held."""
+
+
 class Stop(threading.Event):
     """Set by the first failure, or from outside."""
 
@@ -119,6 +124,7 @@ class Tools:
     context_identity: str | None
     folder: Path
     stop: Stop
+    lease: Lease
     brought: Collection[str] = ()
     """Keys of records that came with an imported cache"""
 
@@ -231,14 +237,18 @@ class Solver:
         expected = ""
         for layer in image.layers:
             expected = chain_id(expected, layer.diff_id)
-        if self._tools.snapshots.has(expected):
+        if self._tools.lease.hold(expected):
             vertex.cached()
-            chain = expected
         else:
             with vertex.running():
-                chain = self._tools.layers.chain(image)
+                self._hold(self._tools.layers.chain(image))
         layers = list(image.layers)
-        return Result(chain, layers, [None] * len(layers), vertex=vertex.digest)
+        return Result(expected, layers, [None] * len(layers), vertex=vertex.digest)
+
+    def _hold(self, chain: str) -> None:
+        """Raises Vanished when somebody has deleted it since it was made, which takes being very unlucky."""
+        if not self._tools.lease.hold(chain):
+            raise Vanished(f"layers {chain} were deleted while they were in use")
 
     def _from_tree(self, tree: Tree) -> Result:
         """A context of files as the beginning of a stage: one layer without a line in the history."""
@@ -253,6 +263,7 @@ class Solver:
             raise
         if committed is None:
             return Result()
+        self._hold(committed[0])
         return Result(committed[0], [committed[1]], [rfc3339(time.time_ns())])
 
     # --- steps ---
@@ -275,7 +286,10 @@ class Solver:
                     return found
             try:
                 with vertex.running():
-                    return self._perform(plan, step, key, parent, vertex)
+                    try:
+                        return self._perform(plan, step, key, parent, vertex)
+                    except Vanished:
+                        return self._perform(plan, step, key, parent, vertex)
             except Cancelled:
                 raise
             except DockmagicError as error:
@@ -300,8 +314,13 @@ class Solver:
         if layer is None:
             return None
         chain = record.chain or chain_id(parent.chain, record.diff_id)
-        if not tools.snapshots.has(chain):
-            chain = tools.snapshots.unpack(parent.chain, layer)
+        if not tools.lease.hold(chain):
+            try:
+                chain = tools.snapshots.unpack(parent.chain, layer)
+            except NotFound:  # the layer went meanwhile
+                return None
+            if not tools.lease.hold(chain):
+                return None
         if key in tools.brought:
             own = chain if record.chain else tools.snapshots.unpack("", layer)
             tools.layers.keep(key, own)
@@ -364,6 +383,9 @@ class Solver:
         chain = committed[0] if committed is not None else ""
         if committed is None or apart:
             chain = tools.snapshots.unpack(parent.chain, layer)
+        self._hold(chain)
+        if linked and committed is not None:
+            self._hold(committed[0])
         before = tools.cache.find(key)
         instead = before is not None and before.diff_id != layer.diff_id
         tools.layers.keep(key, committed[0] if linked and committed is not None else chain, instead=instead)

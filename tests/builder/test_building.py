@@ -290,3 +290,17 @@ def test_outputs(workshop: Workshop, tmp_path: Path) -> None:
         assert json.load(manifest)[0]["RepoTags"] == ["out:1"]
     failed = workshop.build(text, {"a": "1"}, outputs=[{"type": "nope", "dest": "x"}], fails=True)
     assert failed.error == "exporter 'nope' could not be found"
+
+
+def test_builds_at_the_same_time_survive_pruning_and_deleting(workshop: Workshop) -> None:
+    def ask(number: int) -> dict[str, object]:
+        text = f"FROM busybox AS a\nRUN echo {number % 2} > /a\nFROM alpine\nCOPY --from=a /a /\nWORKDIR /w\nRUN true\n"
+        entries = [{"path": "Dockerfile", "type": "file", "mode": "0644", "text": text}]
+        context = base64.b64encode(context_tar(entries).getvalue()).decode()
+        return {"request": {"context": context, "no_cache": number > 3}, "layers": False}
+
+    prune = {"call": "prune", "kwargs": {"all": True}}
+    answers = workshop.ask(together=[part for number in range(6) for part in (ask(number), prune)])
+    built = [answer for answer in answers if isinstance(answer, dict)]
+    assert [answer["error"] for answer in built] == [None] * 6, answers
+    assert not [answer for answer in answers if isinstance(answer, str)]

@@ -67,6 +67,24 @@ def build(driver: Driver, ask: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
+def together(driver: Driver, asks: list[dict[str, Any]]) -> list[Any]:
+    """Several builds and calls at the same time; their answers in order, a failure as its text."""
+    answers: list[Any] = [None] * len(asks)
+
+    def one(number: int) -> None:
+        try:
+            answers[number] = build(driver, asks[number]) if "request" in asks[number] else call(driver, asks[number])
+        except Exception:  # told to the test
+            answers[number] = traceback.format_exc()
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(len(asks))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
 def call(driver: Driver, ask: dict[str, Any]) -> Any:
     """A method of the Builder or of the store."""
     kind, _, name = ask["call"].rpartition(".")
@@ -81,7 +99,10 @@ def main() -> None:
     for line in sys.stdin:
         ask = json.loads(line)
         try:
-            answer = {"answer": build(driver, ask) if "request" in ask else call(driver, ask)}
+            if "together" in ask:
+                answer = {"answer": together(driver, ask["together"])}
+            else:
+                answer = {"answer": build(driver, ask) if "request" in ask else call(driver, ask)}
         except Exception:  # told to the test, which fails with it
             answer = {"failure": traceback.format_exc()}
         print(json.dumps(answer, default=str), flush=True)
