@@ -153,6 +153,16 @@ class Files:
 
     # --- changing ---
 
+    def removing(self, host: bytes) -> None:
+        """A name goes: what is kept in memory of its file must not outlive the inode's number."""
+        if self._strays:
+            try:
+                real = os.lstat(host)
+            except OSError:
+                return
+            if real.st_nlink < 2:
+                self._strays.pop((real.st_dev, real.st_ino), None)
+
     def forget(self) -> None:
         """Folders moved or went: what was known of them is void."""
         self._inherited.clear()

@@ -200,6 +200,7 @@ class Guest:
     def removing(self, task: Task, place: Place) -> None:
         """The same, when what is there loses a name."""
         self.moving(task, place)
+        self.files.removing(place.host.rstrip(b"/"))
         if self.copy_up is not None and place.mount is self.namespace.root:
             self.copy_up.removing(place.host.rstrip(b"/"))
 

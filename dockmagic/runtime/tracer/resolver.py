@@ -124,6 +124,8 @@ class Resolver(Generic[Who_contra]):
             except KeyError:
                 target, remember = self._readlink(following, last)
                 if remember:
+                    if len(self._links) > _CACHE_LIMIT:
+                        self.flush()
                     self._links[following] = target
                     if target is not None:
                         self._known_links.add(following)

@@ -158,9 +158,7 @@ class Paths(Family):
         buffer, size = self._register(0), self._register(1)
 
         def handler(task: Task) -> int | None:
-            known, host = guest.cwd(task)
-            del host
-            path = guest.visible(task, known) + b"\0"
+            path = guest.visible(task, guest.cwd(task)[0]) + b"\0"
             if len(path) > words[size]:
                 return -errno.ERANGE
             task.space.write(task.pid, words[buffer], path)
