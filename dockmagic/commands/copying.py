@@ -50,7 +50,7 @@ def cp(session: Session, options: Options, operands: list[str]) -> View | None:
     if not from_container and not to_container:
         raise CommandError("must specify at least one container source")
     if from_container:
-        done = _out(session, from_container, from_path, target, options)
+        done = _out(session, from_container, from_path, target, follow=options.on("follow-link"))
     else:
         done = _in(session, source, to_container, to_path, options)
     if done and session.console.terminal and not options.on("quiet"):
@@ -70,12 +70,6 @@ def _stat(session: Session, container: str, path: str) -> dict[str, Any]:
     response = session.engine.request("HEAD", f"/containers/{container}/archive", path=path)
     found: dict[str, Any] = json.loads(base64.b64decode(response.headers["X-Docker-Container-Path-Stat"]))
     return found
-
-
-def _tell(session: Session, options: Options, line: str) -> None:
-    """Say what was copied, unless asked not to, or where nobody watches."""
-    if not options.on("quiet") and not session.console.lines_only:
-        session.console.note(line)
 
 
 _GO_DIR = 1 << 31

@@ -93,9 +93,9 @@ def test_the_program_starts_without_what_a_command_does_not_need() -> None:
 
 
 def test_a_file_that_can_not_be_written_is_one_message(session: Session, tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="docker: open .*/none: no such file or directory"):
+    with pytest.raises(CommandError, match=r"docker: open .*/none: no such file or directory"):
         tree.execute(session, ["run", "--env-file", str(tmp_path / "none"), "alpine"])
-    with pytest.raises(CommandError, match="open .*none: no such file or directory"):
+    with pytest.raises(CommandError, match=r"open .*none: no such file or directory"):
         tree.execute(session, ["load", "-i", str(tmp_path / "none")])
 
 
