@@ -74,21 +74,39 @@ def dockerd() -> Iterator[str]:
         return
     if os.geteuid() != 0:
         pytest.skip("a dockerd of the tests' own needs root")
-    if shutil.which("dockerd") is None:
-        missing("dockerd is not installed")
+    for program in ("dockerd", "ip"):
+        if shutil.which(program) is None:
+            missing(f"{program} is not installed")
     with tempfile.TemporaryDirectory(prefix="dm-dockerd-", ignore_cleanup_errors=True) as folder:
         base = Path(folder)
         log = base / "log"
         path = str(base / "d.sock")
         command = ["dockerd", "--data-root", str(base / "data"), "--exec-root", str(base / "exec")]
         command += ["--pidfile", str(base / "pid"), "-H", f"unix://{path}"]
-        with log.open("wb") as out:
-            process = subprocess.Popen(command, stdout=out, stderr=out)
-        try:
-            wait_for_socket(path, process, log)
-            yield f"unix://{path}"
-        finally:
-            end(process)
+        with _bridge() as bridge, log.open("wb") as out:
+            process = subprocess.Popen([*command, "--bridge", bridge], stdout=out, stderr=out)
+            try:
+                wait_for_socket(path, process, log)
+                yield f"unix://{path}"
+            finally:
+                end(process)
+
+
+@contextlib.contextmanager
+def _bridge() -> Iterator[str]:
+    """A bridge of a daemon's own: daemons that share docker0 give out the same addresses."""
+    number = os.getpid() % 250 + 1
+    name = f"dmtest{os.getpid()}"
+    for arguments in (
+        f"link add {name} type bridge",
+        f"addr add 172.29.{number}.1/24 dev {name}",
+        f"link set {name} up",
+    ):
+        subprocess.run(["ip", *arguments.split()], check=True)
+    try:
+        yield name
+    finally:
+        subprocess.run(["ip", "link", "delete", name], check=False)
 
 
 @contextlib.contextmanager
