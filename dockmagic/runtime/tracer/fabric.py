@@ -12,6 +12,7 @@ needed, so that containers can join and leave while others run::
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
@@ -85,14 +86,12 @@ class LoopbackNetworks(Networks):
         """A socket that, bound to a network's gateway, is reached there by containers, and sees them by address."""
         return _GatewaySocket(self, family, kind)
 
-    def register_gateway(self, gateway: str) -> str:
-        """The loopback address that stands for a network's gateway. Raises OSError when it is none."""
+    def register_gateway(self, gateway: str) -> None:
+        """Give a network's gateway a loopback address. Raises OSError when it is no gateway."""
         network = self._gateways.get(gateway)
         if network is None:
-            raise OSError(99, os.strerror(99))  # EADDRNOTAVAIL
-        real = address_for(f"gateway {network}")
-        self._pair(network, gateway, real)
-        return real
+            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+        self._pair(network, gateway, address_for(f"gateway {network}"))
 
     # --- containers ---
 
@@ -159,6 +158,11 @@ class LoopbackNetworks(Networks):
                 continue
         return real
 
+    def some_member(self, gateway: str) -> str:
+        """The address of any container on the network with this gateway; the gateway when there is none."""
+        names = os.listdir(self._net(self._gateways[gateway]))
+        return next((name for name in sorted(names) if name != gateway and not name.startswith("127.")), gateway)
+
     # --- the folder ---
 
     def _space(self, container: str) -> Path:
@@ -181,14 +185,19 @@ class _GatewaySocket(socket.socket):
         super().__init__(family, kind)
         self._networks = networks
         self._askers: dict[tuple[str, int], Any] = {}
+        self._gateway = ""
 
     def bind(self, address: Any) -> None:
-        real = self._networks.register_gateway(address[0])
-        super().bind(self._networks.reach(address[0], address[1]) if real else address)
+        self._gateway, port = address
+        self._networks.register_gateway(self._gateway)
+        super().bind(self._networks.reach(self._gateway, port))
 
     def recvfrom(self, size: int, flags: int = 0) -> tuple[bytes, Any]:
         data, (host, port) = super().recvfrom(size, flags)
-        asker = (self._networks.seen(host), port)
+        known = self._networks.seen(host)
+        if known == host:  # a socket bound to every address says 127.0.0.1: somebody on this network it is
+            known = self._networks.some_member(self._gateway)
+        asker = (known, port)
         self._askers[asker] = (host, port)
         return data, asker
 

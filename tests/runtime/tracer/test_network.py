@@ -148,4 +148,9 @@ def test_a_name_server_at_the_gateway_knows_its_askers(networks: LoopbackNetwork
             question, asker = server.recvfrom(100)
             server.sendto(b"answer", asker)
             assert (question, asker[0], client.recv(100)) == (b"question", "172.18.0.2", b"answer")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as anybody:
+            anybody.sendto(b"question", networks.reach("172.18.0.1", 5300))
+            _question, asker = server.recvfrom(100)
+            server.sendto(b"answer", asker)
+            assert (asker[0], anybody.recv(100)) == ("172.18.0.2", b"answer")
     assert one.connect(v4("172.18.0.1", 5300)) != v4("172.18.0.1", 5300)
