@@ -21,7 +21,7 @@ class Fragments:
         self._kept: list[Fragment] = []
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return sum(1 for fragment in self._kept if fragment.text)
 
     @property
     def text(self) -> str:
@@ -32,7 +32,7 @@ class Fragments:
         """Before a cell runs again: forget it and all that was built on it. How many later cells that makes stale."""
         for index, fragment in enumerate(self._kept):
             if cell and fragment.cell == cell:
-                stale = len(self._kept) - index - 1
+                stale = sum(1 for later in self._kept[index + 1 :] if later.text)
                 del self._kept[index:]
                 return stale
         return 0
@@ -43,7 +43,13 @@ class Fragments:
         return before + _whole(text), before.count("\n")
 
     def keep(self, cell: str, text: str) -> None:
+        """Take a cell that went well."""
         self._kept.append(Fragment(cell, _whole(text)))
+
+    def hold_place(self, cell: str) -> None:
+        """Remember where a cell that failed stood: run again, it goes there, not after what was built meanwhile."""
+        if cell:
+            self._kept.append(Fragment(cell, ""))
 
     def clear(self) -> None:
         self._kept.clear()

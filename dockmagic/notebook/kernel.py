@@ -86,14 +86,20 @@ class DockerfileKernel(IPythonKernel):
 
     def run_dockerfile(self, code: str) -> None:
         """A piece of the Dockerfile: build what the cells before made, and this."""
+        from dockmagic.notebook.errors import DockerError
+
         stale = self.fragments.rewind(self._cell)
         if stale:
             print(f"{stale} later cell{'' if stale == 1 else 's'} stale: built on what this cell was before")
-        whole, _ = self.fragments.with_next(code)
+        whole, before = self.fragments.with_next(code)
         if not has_stage(whole) and only_arguments(whole):
             self.fragments.keep(self._cell, code)
             return
-        self._magics.build_fragment(whole, self.fragments.with_next(code)[1])
+        try:
+            self._magics.build_fragment(whole, before)
+        except DockerError:
+            self.fragments.hold_place(self._cell)
+            raise
         self.fragments.keep(self._cell, code)
 
     def do_complete(self, code: str, cursor_pos: int | None) -> dict[str, Any]:

@@ -52,6 +52,17 @@ def test_a_cell_run_again_takes_back_what_was_built_on_it() -> None:
     assert fragments.text == "FROM alpine\n"
 
 
+def test_a_cell_that_failed_keeps_its_place() -> None:
+    fragments = Fragments()
+    fragments.keep("a", "FROM alpine")
+    fragments.hold_place("b")
+    fragments.keep("c", "RUN later")
+    assert len(fragments) == 2
+    assert fragments.rewind("b") == 1
+    fragments.keep("b", "RUN mended")
+    assert fragments.text == "FROM alpine\nRUN mended\n"
+
+
 def test_cells_without_an_id_only_go_on() -> None:
     fragments = Fragments()
     fragments.keep("", "FROM alpine")
