@@ -138,6 +138,8 @@ class Spool:
 
     def descriptor(self) -> int:
         """A file of the decompressed data. Raises InvalidParameter when the compression is damaged."""
+        if self._plain < 0 and self._raw >= 0 and not compression(os.pread(self._raw, 16, 0)):
+            self._plain, self._raw = self._raw, -1
         if self._plain < 0:
             self._plain = unlinked(self._folder, self._data())
             self._chunks.clear()

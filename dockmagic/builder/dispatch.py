@@ -91,6 +91,8 @@ class Dispatcher:
     ) -> None:
         if instruction.security == "insecure":
             raise InvalidParameter("security.insecure is not allowed")
+        if instruction.devices:
+            raise InvalidParameter("devices are not available to RUN here")
         args, script, summary = _heredocs(instruction, config)
         if (instruction.shell_form and script is None) or instruction.shell_form:
             args = config.with_shell(args)

@@ -53,6 +53,19 @@ def test_a_bare_dockerfile(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_a_context_that_is_too_big_for_memory(
+    compress: Callable[[bytes], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dockmagic.builder.context._IN_MEMORY", 100)
+    data = tar_of({"Dockerfile": "FROM scratch", "d/a": "xyz" * 5000})
+    context = load(compress(data), tmp_path)
+    assert context.identity == load(compress(data), tmp_path).identity
+    assert read_file(context.tree, "d/a") == b"xyz" * 5000
+    assert list(tmp_path.iterdir()) == []
+    context.close()
+
+
 def test_nothing_at_all(tmp_path: Path) -> None:
     assert load(b"", tmp_path).dockerfile == b""
 
