@@ -195,13 +195,12 @@ class Paths(Family):
             guest.moving(task, from_place)
             if from_place.mount is not to_place.mount:
                 return -errno.EXDEV  # on one file system the kernel would do it, and a volume would get a layer's file
-            guest.removing(task, to_place)
+            exchange = flag_register >= 0 and bool(words[flag_register] & _RENAME_EXCHANGE)
+            (guest.moving if exchange else guest.removing)(task, to_place)
             result = (
                 None if natural else guest.put_two(task, old_register, from_place.host, new_register, to_place.host)
             )
-            plain = stat.S_ISREG(real.st_mode)
-            if flag_register >= 0 and words[flag_register] & _RENAME_EXCHANGE:
-                plain = False
+            plain = stat.S_ISREG(real.st_mode) and not exchange
             guest.resolver.moved(from_place.guest, to_place.guest, plain)
             if not plain:
                 guest.files.forget()
