@@ -7,6 +7,7 @@ import errno
 import os
 import signal
 import struct
+import time
 import traceback
 from collections.abc import Callable
 
@@ -40,6 +41,9 @@ _STOPPED = 0x7F
 _GROUP_STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 _BIRTHS = (PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_CLONE)
 _MASK = (1 << 64) - 1
+_REMEMBERED = 1.0
+"""Seconds that what was found out of paths may be believed: the engine changes files of running containers (docker cp),
+and a link it replaces there must be seen."""
 # asm-generic/mman.h
 _PROT_READ_WRITE = 3
 _MAP_PRIVATE_ANONYMOUS = 0x22
@@ -81,6 +85,7 @@ class Loop:
         waitpid, tasks, table = os.waitpid, self._tasks, self._table
         words, load, skip = self._words, self._registers.load, self._registers.skip
         store, number = self._registers.store, self._registers.number_index
+        monotonic, forget_at = time.monotonic, 0.0
         while True:
             try:
                 pid, status = waitpid(-1, WALL)
@@ -89,6 +94,10 @@ class Loop:
             if status != _SECCOMP_STOP:
                 self._other(pid, status)
                 continue
+            if monotonic() > forget_at:
+                self._guest.resolver.flush()
+                self._guest.files.forget()
+                forget_at = monotonic() + _REMEMBERED
             task = tasks[pid]
             load(pid)
             if task.scratch is None and task.reserve(0) is None:

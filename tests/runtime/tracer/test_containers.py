@@ -65,6 +65,23 @@ def test_files_are_written_where_they_belong(box: Box) -> None:
     assert (box.rootfs / "a/l").is_symlink()
 
 
+def test_a_link_replaced_from_outside_is_seen(box: Box) -> None:
+    """As docker cp does to a running container."""
+    for name in ("one", "two"):
+        (box.rootfs / name).mkdir()
+        (box.rootfs / name / "f").write_text(name)
+    link = box.rootfs / "current"
+    link.symlink_to("/one")
+    launched = box.background("sh", "-c", "while :; do read x < /current/f; echo $x > /seen; done")
+    seen = box.rootfs / "seen"
+    _until(lambda: seen.exists() and seen.read_text() == "one\n")
+    link.unlink()
+    link.symlink_to("/two")
+    _until(lambda: seen.read_text() == "two\n")
+    launched.signal(signal.SIGKILL)
+    launched.wait()
+
+
 def test_scripts_run_by_their_interpreter(box: Box) -> None:
     for name, line in (("plain", "#!/bin/sh"), ("with", "#!/bin/busybox sh"), ("nested", "#!/plain")):
         (box.rootfs / name).write_text(f"{line}\necho {name} $0 $1\n")
