@@ -15,7 +15,7 @@ from dockmagic.engine.services.containers.registry import ContainerRegistry
 from dockmagic.engine.services.containers.sizes import Sizes
 from dockmagic.engine.services.containers.update import Updater
 from dockmagic.engine.services.containers.waiting import Waiter
-from dockmagic.errors import InvalidParameter
+from dockmagic.errors import InvalidParameter, NotFound
 
 
 class ContainerRoutes:
@@ -109,7 +109,11 @@ class ContainerRoutes:
         return no_content()
 
     def _kill(self, request: Request) -> Answer:
-        self._life.kill(self._find(request), request.text("signal"))
+        try:
+            container = self._find(request)
+        except NotFound as error:
+            raise NotFound(f"cannot kill container: {request.parameters['id']}: {error}") from None
+        self._life.kill(container, request.text("signal"))
         return no_content()
 
     def _pause(self, request: Request) -> Answer:
