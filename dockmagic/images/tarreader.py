@@ -14,8 +14,6 @@ from dockmagic.images.tarformat import BLOCK, InvalidTar
 _MAX_META = 1 << 20
 """Bytes of a long name or a pax header; Go's archive/tar has the same limit."""
 _CHUNK = 1 << 18
-_MAX_ID = 0xFFFFFFFE  # the kernel's uid_t; -1 means "leave it" to chown
-_MAX_TIME = 10**9 << 40  # nanoseconds either way from 1970; file systems hold less
 _MAX_MAJOR, _MAX_MINOR = 0xFFF, 0xFFFFF  # linux/kdev_t.h
 
 
@@ -28,6 +26,7 @@ class Readable(Protocol):
 
 
 _FILES = frozenset((tarformat.REGULAR, tarformat.OLD_REGULAR, tarformat.CONTIGUOUS))
+_PLAIN = frozenset((tarformat.REGULAR, tarformat.HARD_LINK, tarformat.SYMBOLIC_LINK, tarformat.FOLDER))
 _META = frozenset((tarformat.GNU_LONG_NAME, tarformat.GNU_LONG_LINK, tarformat.PAX, tarformat.PAX_GLOBAL))
 _WITHOUT_CONTENT = frozenset(b"%d" % digit for digit in range(1, 7))
 _NONE: Mapping[str, bytes] = MappingProxyType({})
@@ -66,11 +65,12 @@ class TarReader:
         self._globals: dict[str, bytes] = {}
 
     def __iter__(self) -> Iterator[TarEntry]:
-        stream = self._stream
+        read = self._stream.read
         local: dict[str, bytes] = {}
         while True:
-            self._skip()
-            block = stream.read(BLOCK)
+            if self._left or self._pad:
+                self._skip()
+            block = read(BLOCK)
             if not block or not block[0]:
                 if not block and not local:  # a missing end mark is forgiven, as Go and GNU tar do
                     return
@@ -81,7 +81,7 @@ class TarReader:
             fields = tarformat.fields(block)
             kind = block[156:157]
             if kind in _META:
-                body = self._meta(fields.size)
+                body = self._meta(fields[3])
                 if kind == tarformat.PAX:
                     local.update(tarformat.pax_records(body))
                 elif kind == tarformat.PAX_GLOBAL:
@@ -89,8 +89,14 @@ class TarReader:
                 else:
                     local["path" if kind == tarformat.GNU_LONG_NAME else "linkpath"] = body.partition(b"\0")[0]
                 continue
-            entry = _entry(block, kind, fields, {**self._globals, **local} if self._globals or local else {})
-            local = {}
+            if local or self._globals or kind not in _PLAIN or block[345]:
+                entry = _entry(block, kind, fields, {**self._globals, **local})
+                local = {}
+            else:  # nearly all, and therefore without a detour
+                mode, uid, gid, size, mtime = fields
+                link = block[157:257].partition(b"\0")[0] if block[157] else b""
+                name = block[:100].partition(b"\0")[0]
+                entry = TarEntry(name, kind, mode & 0o7777, uid, gid, size, mtime * 1_000_000_000, link)
             self._left = 0 if entry.kind in _WITHOUT_CONTENT else entry.size
             self._pad = -self._left % BLOCK
             yield entry
@@ -108,7 +114,7 @@ class TarReader:
             if left:
                 body = self._exactly(left + self._pad)
                 self._left = self._pad = 0
-                write_all(fd, memoryview(body)[:left])
+                write_all(fd, memoryview(body)[:left] if len(body) > left else body)
             return
         for chunk in self.chunks():
             write_all(fd, chunk)
@@ -147,7 +153,7 @@ class TarReader:
         return body
 
 
-def _entry(block: bytes, kind: bytes, fields: tarformat.Fields, pax: dict[str, bytes]) -> TarEntry:
+def _entry(block: bytes, kind: bytes, fields: tuple[int, int, int, int, int], pax: dict[str, bytes]) -> TarEntry:
     name = block[:100].partition(b"\0")[0]
     if block[345] and block[257:263] == b"ustar\0":
         name = block[345:500].partition(b"\0")[0] + b"/" + name
@@ -165,9 +171,14 @@ def _entry(block: bytes, kind: bytes, fields: tarformat.Fields, pax: dict[str, b
         xattrs = {key[len(tarformat.XATTR) :]: value for key, value in pax.items() if key.startswith(tarformat.XATTR)}
     if kind == tarformat.GNU_SPARSE:
         raise InvalidTar(f'sparse files are not supported: "{os.fsdecode(name)}"')
-    if b"\0" in name or b"\0" in link or size < 0 or not (0 <= uid <= _MAX_ID and 0 <= gid <= _MAX_ID):
+    if (
+        b"\0" in name
+        or b"\0" in link
+        or size < 0
+        or not (0 <= uid <= tarformat.MAX_ID and 0 <= gid <= tarformat.MAX_ID)
+    ):
         raise InvalidTar
-    if abs(mtime) > _MAX_TIME:
+    if abs(mtime) > tarformat.MAX_TIME * 1_000_000_000:
         raise InvalidTar
     device = (0, 0)
     if kind in (tarformat.CHARACTER, tarformat.BLOCK_DEVICE):

@@ -29,6 +29,19 @@ _MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
 _WHITEOUT = os.fsencode(tarformat.WHITEOUT)
 _OPAQUE = os.fsencode(tarformat.OPAQUE)
 _META = _WHITEOUT * 2
+_ITS_FAULT = frozenset(
+    (
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EEXIST,
+        errno.EISDIR,
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
+        errno.EMLINK,
+        errno.EXDEV,
+    )
+)
+"""What the kernel says to an archive that makes no sense."""
 _FILES = frozenset((tarformat.REGULAR, tarformat.OLD_REGULAR, tarformat.CONTIGUOUS))
 _TYPES = {
     tarformat.CHARACTER: stat.S_IFCHR,
@@ -95,6 +108,7 @@ class _Untar:
         self._open: dict[bytes, int] = {b"": self._root}
         self._times: dict[bytes, int] = {}
         self._explicit: set[bytes] = set()
+        self._plainly = owners == "real" and owner is None and _maps_every_id()
         self._explicit_mode = _umask() | 0o7000
         """Bits of a mode that creating a file does not set: masked ones, and those that a chown clears again."""
 
@@ -104,13 +118,14 @@ class _Untar:
         self._open = {}
 
     def unpack(self, entry: TarEntry, reader: TarReader) -> None:
+        written = entry.name
         if len(self._open) > _MAX_CACHED:
             self._forget(b"")
-        if len(entry.name) > _MAX_NAME or entry.name.count(b"/") > _MAX_DEPTH:
-            raise InvalidTar(f'name too long: "{os.fsdecode(entry.name[:80])}…"')
-        parent, _, base = _clean(entry.name).rpartition(b"/")
+        if len(written) > 256 and (len(written) > _MAX_NAME or written.count(b"/") > _MAX_DEPTH):
+            raise InvalidTar(f'name too long: "{os.fsdecode(written[:80])}…"')
+        parent, _, base = _clean(written).rpartition(b"/")
         if base == b"..":
-            raise InvalidTar(f'path leaves the archive: "{os.fsdecode(entry.name)}"')
+            raise InvalidTar(f'path leaves the archive: "{os.fsdecode(written)}"')
         if self._layer and base.startswith(_WHITEOUT):
             self._whiteout(parent, base)
         elif not base:
@@ -118,13 +133,15 @@ class _Untar:
                 self._describe_folder(self._root, b"", entry)
         else:
             try:
-                self._make(entry, reader, self._folder(parent), parent, base)
-            except (FileNotFoundError, NotADirectoryError, FileExistsError, IsADirectoryError) as error:
-                raise InvalidTar(f'cannot make "{os.fsdecode(entry.name)}": {error.strerror}') from error
+                at = self._open.get(parent) or self._folder(parent)
+                if entry.kind in _FILES:
+                    self._make_file(entry, reader, at, parent, base)
+                else:
+                    self._make(entry, at, parent, base)
             except OSError as error:
-                if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP, errno.EMLINK, errno.EXDEV):
+                if error.errno not in _ITS_FAULT:
                     raise
-                raise InvalidTar(f'cannot make "{os.fsdecode(entry.name)[:80]}": {error.strerror}') from error
+                raise InvalidTar(f'cannot make "{os.fsdecode(written[:80])}": {error.strerror}') from error
 
     def finish(self) -> None:
         """Folders get their times when nothing is put into them any more; markers are made consistent."""
@@ -155,24 +172,30 @@ class _Untar:
                 raise InvalidTar(f'path leaves the archive: "{os.fsdecode(base)}"')
             self.found.whiteouts.append(os.fsdecode(parent + b"/" + hidden if parent else hidden))
 
-    def _make(self, entry: TarEntry, reader: TarReader, at: int, parent: bytes, base: bytes) -> None:
+    def _make_file(self, entry: TarEntry, reader: TarReader, at: int, parent: bytes, base: bytes) -> None:
+        mode = entry.mode if self._owners == "real" else disk_mode(entry.mode, "recorded")
+        try:
+            fd = os.open(base, _NEW_FILE, mode, dir_fd=at)
+        except FileExistsError:
+            self._clear(at, base, parent + b"/" + base if parent else base)
+            fd = os.open(base, _NEW_FILE, mode, dir_fd=at)
+        try:
+            reader.copy(fd)
+            self.found.size += entry.size
+            if self._plainly and not entry.xattrs:
+                os.fchown(fd, entry.uid, entry.gid)
+                if mode & self._explicit_mode:
+                    os.fchmod(fd, mode)
+            else:
+                self._describe(fd, stat.S_IFREG | entry.mode, entry, mode & self._explicit_mode != 0)
+            os.utime(fd, ns=(entry.mtime, entry.mtime))
+        finally:
+            os.close(fd)
+
+    def _make(self, entry: TarEntry, at: int, parent: bytes, base: bytes) -> None:
         kind = entry.kind
         name = parent + b"/" + base if parent else base
-        if entry.kind in _FILES:
-            mode = disk_mode(stat.S_IFREG | entry.mode, self._owners)
-            try:
-                fd = os.open(base, _NEW_FILE, mode, dir_fd=at)
-            except FileExistsError:
-                self._clear(at, base, name)
-                fd = os.open(base, _NEW_FILE, mode, dir_fd=at)
-            try:
-                reader.copy(fd)
-                self.found.size += entry.size
-                self._describe(fd, stat.S_IFREG | entry.mode, entry, mode & self._explicit_mode != 0)
-                os.utime(fd, ns=(entry.mtime, entry.mtime))
-            finally:
-                os.close(fd)
-        elif kind == tarformat.FOLDER:
+        if kind == tarformat.FOLDER:
             self._make_folder(entry, at, base, name)
         elif kind == tarformat.SYMBOLIC_LINK:
             try:
@@ -373,6 +396,17 @@ def _clean(name: bytes) -> bytes:
 def _path(at: int, base: bytes) -> str:
     """A path of a name in an open folder, for the calls that take no folder descriptor."""
     return f"/proc/self/fd/{at}/{os.fsdecode(base)}"
+
+
+def _maps_every_id() -> bool:
+    """Whether chown to any id can succeed: root outside of a user namespace that maps only some."""
+    if os.geteuid() != 0:
+        return False
+    try:
+        with open("/proc/self/uid_map", "rb") as map:
+            return map.read().split() == [b"0", b"0", b"4294967295"]
+    except OSError:
+        return False
 
 
 def _umask() -> int:
