@@ -13,6 +13,11 @@ from typing import Any, TypeAlias
 
 Message: TypeAlias = "dict[str, Any]"
 
+SHIM_SOCKET = "shim.sock"
+"""Where a shim takes control connections, in its folder."""
+EXIT_RECORD = "exit.json"
+"""How a shim's process ended, in its folder."""
+
 _LARGEST = 1 << 16
 _MOST_FDS = 8
 

@@ -15,9 +15,6 @@ from dockmagic.runtime import messages
 from dockmagic.runtime.protocols import StartError
 from dockmagic.runtime.spec import Exit, Limits
 
-_SOCKET = "shim.sock"
-_EXIT = "exit.json"
-
 
 class ShimProcess:
     """A process held by a shim. Safe to use from several threads at once."""
@@ -136,7 +133,7 @@ class ShimProcess:
 def read_exit(folder: Path) -> Exit | None:
     """How the process of the shim in ``folder`` ended, or None when it left no word."""
     try:
-        record: dict[str, Any] = json.loads((folder / _EXIT).read_text(encoding="utf-8"))
+        record: dict[str, Any] = json.loads((folder / messages.EXIT_RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return Exit(
@@ -147,7 +144,7 @@ def read_exit(folder: Path) -> Exit | None:
 def find(folder: Path) -> ShimProcess | Exit | None:
     """The live process whose shim is in ``folder``, how it ended, or None when neither is known."""
     try:
-        control = messages.connect(str(folder), _SOCKET)
+        control = messages.connect(str(folder), messages.SHIM_SOCKET)
         messages.send(control, {"op": "status"})
         received = messages.receive(control)
     except OSError:

@@ -25,8 +25,6 @@ from dockmagic.runtime.spec import Limits, Spec
 from dockmagic.runtime.stdio import Stdio, death_of
 from dockmagic.runtime.streams import Stdin, Streams
 
-SOCKET = "shim.sock"
-EXIT = "exit.json"
 GRACE = 2.0
 """Seconds that output is still taken after the process ended, when children of it keep its pipes open."""
 LINGER = 30.0
@@ -64,10 +62,10 @@ class Shim:
     def _prepare_folder(self) -> None:
         os.makedirs(self._folder, exist_ok=True)
         try:
-            os.unlink(os.path.join(self._folder, EXIT))
+            os.unlink(os.path.join(self._folder, messages.EXIT_RECORD))
         except FileNotFoundError:
             pass
-        self._listener = messages.listen(self._folder, SOCKET)
+        self._listener = messages.listen(self._folder, messages.SHIM_SOCKET)
         self._loop.add(self._listener.fileno(), READ, self._accept)
 
     def run(self) -> None:
@@ -264,7 +262,7 @@ class Shim:
             "oom_killed": bool(getattr(self._launched, "oom_killed", False)),
             "error": self._error,
         }
-        path = os.path.join(self._folder, EXIT)
+        path = os.path.join(self._folder, messages.EXIT_RECORD)
         with open(path + ".new", "w", encoding="utf-8") as file:
             json.dump(record, file)
         os.replace(path + ".new", path)
@@ -274,7 +272,7 @@ class Shim:
         self._loop.remove(self._listener.fileno())
         self._listener.close()
         try:
-            os.unlink(os.path.join(self._folder, SOCKET))
+            os.unlink(os.path.join(self._folder, messages.SHIM_SOCKET))
         except OSError:
             pass  # the folder may have been removed with the container
         for number, sock in self._controls.items():

@@ -255,7 +255,7 @@ class Relay:
             target = message["target"]
             self._listen(message["protocol"], socket.socket(fileno=fds[0]), (target[0], target[1]) if target else None)
         elif operation == "until":
-            self._shim = messages.connect(message["folder"], "shim.sock")
+            self._shim = messages.connect(message["folder"], messages.SHIM_SOCKET)
             self._loop.add(self._shim.fileno(), 0, self._shim_ended)
         elif operation == "end":
             self._over = True
