@@ -59,7 +59,8 @@ def find_base(engine: Engine, image: str) -> str:
     """The tagged image whose layers are the most of the first of ``image``'s, the oldest of those; "" for none."""
     whole = _layers(engine, image)
     best, key = "", (0, 0.0)
-    for other in engine.get("/images/json")[:MOST]:
+    oldest = sorted((i for i in engine.get("/images/json") if i.get("RepoTags")), key=lambda i: i["Created"])
+    for other in oldest[:MOST]:
         tags = [t for t in other.get("RepoTags") or [] if "<none>" not in t]
         if not tags or other["Id"] == image:
             continue
@@ -105,10 +106,12 @@ def _mark_base(engine: Engine, entries: list[LayerEntry], base: str) -> None:
     if not base:
         return
     try:
-        count = len(engine.get(f"/images/{base}/history"))
+        below = list(reversed(engine.get(f"/images/{base}/history")))
     except EngineError:  # the builder had it from elsewhere
         return
-    for entry in entries[:count]:
+    if [int(item["Size"]) for item in below] != [entry.size for entry in entries[: len(below)]]:
+        return  # the name means another image by now
+    for entry in entries[: len(below)]:
         entry.base = True
 
 
