@@ -95,7 +95,7 @@ class Engine:
         self._trash = trash = Trash(root / "containers-trash")
         trash.sweep()
         mounts = MountResolver(volumes, containers)
-        maker = Maker(containers, store, init_layers, life, mounts, volumes, endpoints, events, trash)
+        self._maker = maker = Maker(containers, store, init_layers, life, mounts, volumes, endpoints, events, trash)
         sizes = Sizes(store, driver)
         images = Images(store, init_layers, containers, events, driver)
         listing = Listing(containers, images.ancestry, sizes.of)
@@ -122,6 +122,8 @@ class Engine:
         self.router = Router((route for noun in nouns for route in noun.routes()), newest=NEWEST, oldest=OLDEST)
 
     def recover(self) -> None:
+        """What earlier engines left: containers that run on, and what a crash left over."""
+        self._maker.tidy()
         self.life.recover()
 
     def end(self) -> None:

@@ -139,7 +139,7 @@ def test_it_does_not_end_while_a_container_runs(engine_of_its_own) -> None:
 def test_containers_outlive_a_killed_engine(engine_of_its_own) -> None:
     engine = engine_of_its_own()
     client = with_image(engine)
-    script = "i=0; while [ $i -lt 50 ]; do echo $i; i=$((i+1)); sleep 0.04; done; exit 7"
+    script = "i=0; while [ ! -e /go ]; do echo $i; i=$((i+1)); sleep 0.04; done; exit 7"
     id = client.create_container("busybox", ["sh", "-c", script])["Id"]
     client.start(id)
     until(lambda: client.logs(id).count(b"\n") > 3)
@@ -148,8 +148,12 @@ def test_containers_outlive_a_killed_engine(engine_of_its_own) -> None:
     engine.start()
     client = engine.client()
     assert client.inspect_container(id)["State"]["Running"]
+    before = client.logs(id).count(b"\n")
+    until(lambda: client.logs(id).count(b"\n") > before)
+    client.exec_start(client.exec_create(id, ["touch", "/go"]))
     assert client.wait(id)["StatusCode"] == 7
-    assert client.logs(id).split() == [str(n).encode() for n in range(50)]
+    lines = client.logs(id).split()
+    assert lines == [str(n).encode() for n in range(len(lines))]
 
 
 def test_an_exit_while_no_engine_was_there_is_known(engine_of_its_own) -> None:
@@ -213,6 +217,18 @@ def test_images_containers_and_volumes_are_kept(engine_of_its_own) -> None:
     client.start(again)
     client.wait(again)
     assert client.logs(again) == b"x\n"
+
+
+def test_what_a_crash_left_without_a_record_goes(engine_of_its_own) -> None:
+    engine = engine_of_its_own()
+    client = with_image(engine)
+    kept = client.create_container("busybox", ["true"])["Id"]
+    engine.process.terminate()
+    engine.process.wait(30)
+    orphan = engine.root / "containers" / ("ab" * 32)
+    orphan.mkdir()
+    engine.start()
+    until(lambda: engine.client().inspect_container(kept)["Id"] == kept and not orphan.exists())
 
 
 def test_nothing_is_left_on_the_machine(engine_of_its_own) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from dockmagic.images.snapshots.trash import Trash
     from dockmagic.images.store import Store
 
+_ID = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"/?[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
 
@@ -182,6 +183,17 @@ class Maker:
             freed += size
         self._events.publish("container", "prune", "", {"reclaimed": str(freed)})
         return removed, freed
+
+    def tidy(self) -> None:
+        """Remove the roots and folders of containers that a crash left without a record."""
+        known = {container.id for container in self._registry.all()}
+        for key in list(self._store.snapshots.keys()):
+            if _ID.fullmatch(key) and key not in known:
+                self._store.snapshots.remove(key)
+        folder = self._registry.folder
+        for name in os.listdir(folder) if folder.is_dir() else ():
+            if _ID.fullmatch(name) and name not in known:
+                self._trash.throw(folder / name)
 
     def _remove_quietly(self, container: Container) -> None:
         try:

@@ -276,7 +276,13 @@ class Life:
         """At the engine's start: meet what runs on, note what has ended, bring back what a policy wants."""
         for container in self._registry.all():
             with container.lock:
-                self._recover(container)
+                try:
+                    self._recover(container)
+                except DockmagicError as error:  # its root is damaged, say: the others come up all the same
+                    log.info(f"recovery of {container.id[:12]}: {error}")
+                    container.record.status, container.record.pid = "dead", 0
+                    container.record.error = str(error)
+                    self._registry.save(container)
             if container.record.host_config["AutoRemove"] and container.record.status in {"exited", "dead"}:
                 self.when_removable(container)
 
