@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from dockmagic.engine.http.request import Request
@@ -96,7 +98,17 @@ def build_request(request: Request) -> BuildRequest:
     )
     if remote == "client-session":
         raise InvalidParameter("a build whose context comes by a BuildKit session is not possible with this engine")
+    if request.header("content-type").startswith("multipart/"):
+        _fill(wanted, request)
     return wanted
+
+
+def _fill(wanted: BuildRequest, request: Request) -> None:
+    """A build with secrets, agents and named contexts in one body (builder/multipart.py)."""
+    from dockmagic.builder.multipart import boundary_of, fill
+
+    wanted.context = None
+    fill(wanted, cast(Any, request.body), boundary_of(request.header("content-type")), Path(tempfile.gettempdir()))
 
 
 def _json(request: Request, name: str, default: Any) -> Any:
