@@ -39,6 +39,10 @@ _SECCOMP_STOP = kernel.PTRACE_EVENT_SECCOMP << 16 | signal.SIGTRAP << 8 | 0x7F
 _CALL_STOP = (signal.SIGTRAP | 0x80) << 8 | 0x7F
 _STOPPED = 0x7F
 _GROUP_STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+_FAULTS = (
+    signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGSYS,
+    signal.SIGABRT,
+)  # fmt: skip
 _BIRTHS = (PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_CLONE)
 _MASK = (1 << 64) - 1
 _REMEMBERED = 1.0
@@ -52,8 +56,10 @@ _MAP_PRIVATE_ANONYMOUS = 0x22
 class Loop:
     """Traces the tasks of one container until none is left."""
 
-    def __init__(self, guest: Guest, handlers: dict[str, Handler], execute: Execute, log: str) -> None:
-        """``log`` is the path of a file for what should not happen."""
+    def __init__(
+        self, guest: Guest, handlers: dict[str, Handler], execute: Execute, log: str, *, first_is_init: bool
+    ) -> None:
+        """``log`` is the path of a file for what should not happen; ``first_is_init``: see :meth:`_spared`."""
         self._log_path = log
         self._guest = guest
         self._tasks = guest.tasks
@@ -67,6 +73,9 @@ class Loop:
         self._mmap = numbers["mmap"]
         self._message = ctypes.c_ulong()
         self._message_pointer = ctypes.pointer(self._message)
+        self._first_is_init = first_is_init
+        self.ending = False
+        """The first process has ended: whatever still comes up is killed."""
         self.started: dict[int, Callable[[], object]] = {}
         """What to do when these processes have become the program they are to run."""
         self.ended: dict[int, Callable[[int], None]] = {}
@@ -129,6 +138,8 @@ class Loop:
             return
         number, event = status >> 8 & 0xFF, status >> 16
         task = self._tasks.get(pid)
+        if self.ending:
+            self._kill(pid)
         if status == _CALL_STOP:
             if task is not None and task.after is not None:
                 after, task.after = task.after, None
@@ -150,12 +161,31 @@ class Loop:
                 self._hold(pid)
             elif not task.held:
                 self._go_on(pid, task)
+        elif event == 0 and not self._spared(task, number):
+            self._go_on(pid, task, number)
         else:
-            self._go_on(pid, task, number if event == 0 else 0)
+            self._go_on(pid, task)
+
+    def _spared(self, task: Task | None, number: int) -> bool:
+        """The kernel spares a pid namespace's first process signals that it doesn't handle; so docker stop waits."""
+        if task is None or task.group != self._guest.first or not self._first_is_init or number in _FAULTS:
+            return False
+        return not _handles(task.pid, number)
 
     def _go_on(self, pid: int, task: Task | None, number: int = 0) -> None:
         request = PTRACE_SYSCALL if task is not None and task.after is not None else PTRACE_CONT
         ptrace(request, pid, 0, number)
+
+    def kill_all(self) -> None:
+        self.ending = True
+        for pid in list(self._tasks):
+            self._kill(pid)
+
+    def _kill(self, pid: int) -> None:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it ended, or is a thread of one killed before
 
     def _event_message(self, pid: int) -> int:
         ptrace(PTRACE_GETEVENTMSG, pid, 0, self._message_pointer)
@@ -268,6 +298,16 @@ class Loop:
 
         task.after = mapped
         ptrace(PTRACE_SYSCALL, task.pid, 0, 0)
+
+
+def _handles(pid: int, number: int) -> bool:
+    """Whether a process has a handler for a signal."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            caught = next(line for line in file if line.startswith(b"SigCgt:"))
+    except (OSError, StopIteration):
+        return True  # it is going
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
 
 
 def _family(pid: int) -> tuple[int, int]:

@@ -75,7 +75,7 @@ class Supervisor:
         table.update(self._execute.table())
         guarded = spec.copy_on_write or spec.read_only or any(mount.read_only for mount in spec.mounts)
         self._filter = rules.build(arch, table, guard_descriptors=guarded)
-        self._loop = Loop(self._guest, table, self._execute, _log_beside(state))
+        self._loop = Loop(self._guest, table, self._execute, _log_beside(state), first_is_init=not spec.init)
         self._control = messages.listen(state, CONTROL)
 
     def run(self) -> NoReturn:
@@ -184,6 +184,10 @@ class Supervisor:
             connection.close()
             return
         message, fds = received
+        if self._loop.ending:
+            for fd in fds:
+                os.close(fd)
+            raise StartError("cannot exec in a stopped container", 128)
         if message.get("op") == "exec":
             self._exec(connection, fds)
             return
@@ -223,11 +227,7 @@ class Supervisor:
         code = 128 - code if code < 0 else code
         if pid == self._guest.first:
             self._code = code
-            for other in list(self._guest.tasks):
-                try:
-                    os.kill(other, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass  # a thread of one killed before
+            self._loop.kill_all()
             return
         self._report(shim, code)
         shim.close()

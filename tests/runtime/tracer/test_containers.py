@@ -29,7 +29,18 @@ def test_streams_and_exit_code(box: Box) -> None:
 
 
 def test_a_signal_is_128_and_its_number(box: Box) -> None:
-    assert box.sh("kill -TERM $$").code == 128 + signal.SIGTERM
+    assert box.sh("sh -c 'kill -TERM $$'; exit $?").code == 128 + signal.SIGTERM
+
+
+def test_the_first_process_is_spared_what_it_does_not_handle(box: Box) -> None:
+    assert box.lines("kill -TERM $$; kill -USR1 1; kill -KILL $$; echo alive") == ["alive"]
+    assert box.sh("trap 'exit 7' TERM; kill -TERM $$").code == 7
+    assert box.sh("kill -TERM $$; echo alive", init=True).code == 128 + signal.SIGTERM
+    launched = box.background("sleep", "300")
+    launched.signal(signal.SIGTERM)
+    assert box.execute(launched.pid, "true").code == 0
+    launched.signal(signal.SIGKILL)
+    assert launched.wait() == 137
 
 
 @pytest.mark.parametrize(
@@ -184,6 +195,15 @@ def test_nothing_outlives_the_first_process(box: Box) -> None:
     assert result.code == 0
     for pid in result.out.split():
         assert not _alive(int(pid))
+
+
+def test_a_storm_of_forks_ends_too(box: Box) -> None:
+    launched = box.background("sh", "-c", "for i in 1 2 3; do (while :; do (: &) done) & done; wait")
+    _until(lambda: len(_children(launched.pid)) == 3)
+    launched.signal(signal.SIGKILL)
+    assert launched.wait() == 137
+    state = launched._state
+    _until(lambda: not os.path.exists(state))  # its supervisor has seen the last one go
 
 
 def test_nothing_outlives_the_tracer(box: Box) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 
 from dockmagic.runtime.tracer.guest import CHANGED, Guest, Handler
 from dockmagic.runtime.tracer.kernel import CLONE_FS, signed32
@@ -66,7 +67,9 @@ class System:
     def _kill(self, task: Task) -> int | None:
         guest = self._guest
         target, number = signed32(self._words[guest.args[0]]), signed32(self._words[guest.args[1]])
-        if target == 1:
+        if target in (1, guest.first):
+            if number in (signal.SIGKILL, signal.SIGSTOP):
+                return 0  # as in a pid namespace, whose first process nobody inside can end
             target = guest.first
             self._words[guest.args[0]] = target
             return self._allowed(task, target) or CHANGED
