@@ -42,6 +42,8 @@ class Network:
     ipam: dict[str, Any] = field(default_factory=lambda: {"Driver": "default", "Options": None, "Config": []})
     options: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
+    chosen: bool = False
+    """Its subnet was chosen here: another one will do when something else of the machine's has taken it."""
 
     @property
     def bridged(self) -> bool:

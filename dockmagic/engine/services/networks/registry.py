@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -121,6 +122,7 @@ class NetworkRegistry:
                 },
                 options=dict(asked.get("Options") or {}),
                 labels=dict(asked.get("Labels") or {}),
+                chosen=not ipam.get("Config"),
             )
             self.ensure(network)
             self._keep(network)
@@ -165,6 +167,7 @@ class NetworkRegistry:
         with self._lock:
             if network.id in self._raised or not network.bridged:
                 return
+            self._choose_again(network)
             pairs = tuple((str(pool.subnet), pool.gateway) for pool in network.pools())
             masquerade = network.options.get("com.docker.network.bridge.enable_ip_masquerade", "true") == "true"
             mtu = network.options.get("com.docker.network.driver.mtu", "")
@@ -176,6 +179,16 @@ class NetworkRegistry:
                 mtu=int(mtu) if mtu.isdecimal() and network.custom else 0,
             )
             self._raised.add(network.id)
+
+    def _choose_again(self, network: Network) -> None:
+        """Give a network that is not there yet another subnet, if somebody else's interface has its own by now."""
+        fabric = self._fabric()
+        if not network.chosen or fabric.shared or os.path.exists(f"/sys/class/net/{fabric.bridge_of(network.id)}"):
+            return
+        mine = [pool.subnet for pool in network.pools()]
+        if any(one.version == other.version and one.overlaps(other) for one in mine for other in fabric.routes()):
+            network.ipam["Config"] = self._pools([])
+            self._keep(network)
 
     def lower_all(self) -> None:
         """Nothing runs any more: take from the kernel what was made there. The records stay."""
@@ -192,6 +205,7 @@ class NetworkRegistry:
         """The default bridge gets its subnet when it is first looked at."""
         if network.name == "bridge" and not network.ipam["Config"] and not self._fabric().refusal:
             network.ipam["Config"] = self._pools([])
+            network.chosen = True
             network.options = dict(_BRIDGE_OPTIONS)
             self._keep(network)
         return network
