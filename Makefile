@@ -24,7 +24,7 @@ check: $(VENV)/.all            ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 bench: $(VENV)/.all            ## ratios against dockerd and others, in one run
 	$(BIN)/python -m bench
