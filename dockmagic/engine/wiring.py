@@ -124,6 +124,7 @@ class Engine:
     def recover(self) -> None:
         """What earlier engines left: containers that run on, and what a crash left over."""
         self._maker.tidy()
+        self._networks.adopt()
         self.life.recover()
 
     def end(self) -> None:

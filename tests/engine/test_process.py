@@ -231,6 +231,21 @@ def test_what_a_crash_left_without_a_record_goes(engine_of_its_own) -> None:
     until(lambda: engine.client().inspect_container(kept)["Id"] == kept and not orphan.exists())
 
 
+def test_a_bridge_outlives_a_killed_engine_and_goes_with_the_next(engine_of_its_own) -> None:
+    before = _links()
+    engine = engine_of_its_own()
+    client = with_image(engine)
+    client.start(client.create_container("busybox", ["true"])["Id"])
+    engine.process.send_signal(signal.SIGKILL)
+    engine.process.wait()
+    engine.start()
+    until(engine.answers)
+    engine.client().info()
+    engine.process.terminate()
+    engine.process.wait(30)
+    assert _links() <= before
+
+
 def test_nothing_is_left_on_the_machine(engine_of_its_own) -> None:
     before = _links()
     engine = engine_of_its_own()

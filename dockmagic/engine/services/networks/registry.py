@@ -183,12 +183,22 @@ class NetworkRegistry:
     def _choose_again(self, network: Network) -> None:
         """Give a network that is not there yet another subnet, if somebody else's interface has its own by now."""
         fabric = self._fabric()
-        if not network.chosen or fabric.shared or os.path.exists(f"/sys/class/net/{fabric.bridge_of(network.id)}"):
+        if not network.chosen or fabric.shared or self._there(network):
             return
         mine = [pool.subnet for pool in network.pools()]
         if any(one.version == other.version and one.overlaps(other) for one in mine for other in fabric.routes()):
             network.ipam["Config"] = self._pools([])
             self._keep(network)
+
+    def adopt(self) -> None:
+        """Know the bridges that a killed engine left, so that they are used again, or taken away at the end."""
+        with self._lock:
+            for network in self._known.values():
+                if network.bridged and network.ipam["Config"] and self._there(network):
+                    self.ensure(network)
+
+    def _there(self, network: Network) -> bool:
+        return os.path.exists(f"/sys/class/net/{self._fabric().bridge_of(network.id)}")
 
     def lower_all(self) -> None:
         """Nothing runs any more: take from the kernel what was made there. The records stay."""
