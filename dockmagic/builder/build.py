@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import shutil
 import tempfile
 import threading
@@ -48,6 +49,9 @@ from dockmagic.runtime.spec import Exit
 
 ROOTS = ("build-", "view-", "mount-", "export-")
 """What the keys of a build's snapshots begin with"""
+LIMIT = 20 << 30
+"""bytes of layers, beyond images', that the build cache may keep"""
+LIMIT_VARIABLE = "DOCKMAGIC_BUILD_CACHE"
 _SIGKILL = 9
 _ENDING = 10.0
 """seconds that a killed process may take to end"""
@@ -103,6 +107,13 @@ class Builder:
             raise BuildError(str(error)) from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            self._bound()
+
+    def _bound(self) -> None:
+        """Keep the cache below its limit: the longest unused goes, to some way below, so that it is not soon again."""
+        limit = int(os.environ.get(LIMIT_VARIABLE) or LIMIT)
+        if self._cache.total() > limit:
+            self.prune(keep=limit * 3 // 4)
 
     def records(self) -> list[dict[str, Any]]:
         """The build cache in the API's BuildCache shape."""

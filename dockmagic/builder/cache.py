@@ -100,6 +100,11 @@ class BuildCache:
             Record(**dict(row)) for row in self._database.query("SELECT * FROM build_records ORDER BY used, created")
         ]
 
+    def total(self) -> int:
+        """bytes of all records' layers, each once"""
+        rows = self._database.query("SELECT SUM(size) AS total FROM (SELECT DISTINCT diff_id, size FROM build_records)")
+        return int(rows[0]["total"] or 0)
+
     def remove(self, key: str) -> bool:
         """Forget a record; whether no other record needs its layer any more."""
         with self._database.transaction() as tx:

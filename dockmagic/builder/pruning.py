@@ -73,7 +73,7 @@ class Pruner:
         if shared and not all:
             return None
         last = self._cache.remove(entry.key)
-        self._layers.release(entry.key)
+        self._layers.release(entry.key, entry.diff_id)
         return entry.size if last and not shared else 0
 
 

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -46,8 +46,8 @@ class Layers(Protocol):
         """A layer that is kept, or None."""
         ...
 
-    def keep(self, key: str, chain: str, *, instead: bool = False) -> None:
-        """Keep a stack for the record ``key``, whatever happens to images; ``instead``: of the one kept before."""
+    def keep(self, key: str, diff_id: str, chain: str) -> None:
+        """Keep a stack for the record ``key`` and its layer, whatever happens to images."""
         ...
 
     def empty(self) -> Layer:
@@ -323,7 +323,7 @@ class Solver:
                 return None
         if key in tools.brought:
             own = chain if record.chain else tools.snapshots.unpack("", layer)
-            tools.layers.keep(key, own)
+            tools.layers.keep(key, record.diff_id, own)
         self._used.append(key)
         self.keys.append(key)
         vertex.cached()
@@ -386,9 +386,11 @@ class Solver:
         self._hold(chain)
         if linked and committed is not None:
             self._hold(committed[0])
+        tools.layers.keep(key, layer.diff_id, committed[0] if linked and committed is not None else chain)
         before = tools.cache.find(key)
-        instead = before is not None and before.diff_id != layer.diff_id
-        tools.layers.keep(key, committed[0] if linked and committed is not None else chain, instead=instead)
+        if before is not None and before.diff_id != layer.diff_id:
+            # Its files go when the cache is pruned: deleting them now would slow down what comes next.
+            tools.cache.save(replace(before, key=f"{key} {before.diff_id}"))
         created = time.time_ns()
         kind = type(step).__name__.removesuffix("Step").lower()
         tools.cache.save(

@@ -30,21 +30,13 @@ class StoreLayers:
         self._store.content.put(empty.open(), empty.digest)
         return self._store.snapshots.layers.keep(empty)
 
-    def keep(self, key: str, chain: str, *, instead: bool = False) -> None:
-        """Keep a stack for the record ``key``, whatever happens to images; ``instead``: of the one kept before."""
-        snapshots = self._store.snapshots
-        if not instead:
-            snapshots.pin(_owner(key), chain)
-            return
-        meanwhile = _owner(key) + " next"
-        snapshots.pin(meanwhile, chain)  # what the two have in common must not go in between
-        snapshots.unpin(_owner(key))
-        snapshots.pin(_owner(key), chain)
-        snapshots.unpin(meanwhile)
+    def keep(self, key: str, diff_id: str, chain: str) -> None:
+        """Keep a stack for the record ``key``, whatever happens to images."""
+        self._store.snapshots.pin(_owner(key, diff_id), chain)
 
-    def release(self, key: str) -> None:
+    def release(self, key: str, diff_id: str) -> None:
         """The record needs its stack no more; it goes unless an image or another record has it."""
-        self._store.snapshots.unpin(_owner(key))
+        self._store.snapshots.unpin(_owner(key, diff_id))
 
     def size(self, diff_id: str) -> int:
         """bytes of a layer's files, as images count them"""
@@ -63,5 +55,6 @@ class StoreLayers:
         return chain
 
 
-def _owner(key: str) -> str:
-    return f"build cache {key}"
+def _owner(key: str, diff_id: str) -> str:
+    """A pin's owner. A record that was done again has the same (first word of its) key, and another layer."""
+    return f"build cache {key.split(' ', maxsplit=1)[0]} {diff_id}"

@@ -216,6 +216,18 @@ def test_checks_are_told_as_warnings(workshop: Workshop) -> None:
     assert any("ConsistentInstructionCasing" in warning for warning in built.warnings)
 
 
+def test_the_cache_has_a_limit(workshop: Workshop) -> None:
+    """The longest unused goes first, until no more than three quarters are left."""
+    for number in range(6):
+        text = SMALL + f"RUN head -c 1000000 /dev/urandom > /r{number}\n"
+        built = workshop.build(text)
+        workshop.ask(call="store.delete", args=[built.image], kwargs={"force": True})
+    workshop.ask(call="prune", kwargs={"keep": 3_000_000})
+    sizes = [shape["Size"] for shape in workshop.ask(call="records") if not shape["Shared"]]
+    assert 2_000_000 <= sum(sizes) <= 3_000_000
+    assert workshop.build(text).cached() == [True, True]
+
+
 def test_deleting_an_image_leaves_the_cache_and_pruning_empties_it(workshop: Workshop) -> None:
     text = SMALL + "RUN echo prune me > /pruned\n"
     first = workshop.build(text)
@@ -258,16 +270,18 @@ def test_a_cache_travels_in_the_image(workshop: Workshop) -> None:
     assert workshop.build(text, cache_from=["inline:1"]).cached() == [True, True]
 
 
-def test_steps_done_again_do_not_keep_the_layers_they_had(workshop: Workshop) -> None:
+def test_the_layers_of_steps_done_again_go_when_pruned(workshop: Workshop) -> None:
     text = SMALL + "RUN date +%N > /now; head -c 100000 /dev/urandom > /noise\n"
     first = workshop.build(text)
     workshop.ask(call="store.delete", args=[first.image], kwargs={"force": True})
     layer = first.config["rootfs"]["diff_ids"][-1]
-    assert workshop.ask(call="layers.has", args=[layer])
     again = workshop.build(text, no_cache=True)
     assert again.config["rootfs"]["diff_ids"][-1] != layer
-    assert not workshop.ask(call="layers.has", args=[layer])
     assert workshop.build(text).image == again.image
+    assert workshop.ask(call="layers.has", args=[layer])
+    workshop.ask(call="prune")
+    assert not workshop.ask(call="layers.has", args=[layer])
+    assert workshop.build(text).image == again.image, "what an image has stays"
 
 
 def test_unknown_caches_are_refused(workshop: Workshop) -> None:
