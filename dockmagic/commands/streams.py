@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import select
+import sys
 import threading
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, BinaryIO
 
 from dockmagic.commands.hijack import STDERR, Hijacked
 
@@ -60,7 +63,7 @@ def pump(
             _line_by_line(console, connection, output)
             return
         if stdin:
-            threading.Thread(target=_feed, args=(console, connection), daemon=True, name="docker-stdin").start()
+            stack.enter_context(_feeding(console, connection))
         consume(connection.frames(tty), output)
 
 
@@ -70,15 +73,67 @@ def consume(frames: Iterable[tuple[int, bytes]], output: Output) -> None:
         output.take(stream, data)
 
 
-def _feed(console: Console, connection: Hijacked) -> None:
+@contextlib.contextmanager
+def _feeding(console: Console, connection: Hijacked) -> Iterator[None]:
+    """Send standard input from a thread of its own, which is done with it when the block ends.
+
+    A thread left behind in a read would take the next thing that is typed, which is not the container's.
+    """
+    wake, waker = os.pipe()
+    thread = threading.Thread(target=_feed, args=(console, connection, wake), daemon=True, name="docker-stdin")
+    thread.start()
+    try:
+        yield
+    finally:
+        os.write(waker, b"x")
+        thread.join(0.5)  # a read that can't be waited for (Windows) is left behind
+        if not thread.is_alive():
+            os.close(wake)
+        os.close(waker)
+
+
+def _feed(console: Console, connection: Hijacked, wake: int) -> None:
     source = console.stdin
     try:
         if source is not None:
-            while data := source.read1(65536) if hasattr(source, "read1") else source.read(65536):
+            for data in _chunks(source, wake):
                 connection.send(data)
+    except _Woken:
+        return
     except (OSError, ValueError):
         return  # the container has ended, or the console was closed
     connection.close_writing()
+
+
+class _Woken(Exception):
+    """The run is over; what is still to be read is not its."""
+
+
+def _chunks(source: BinaryIO, wake: int) -> Iterator[bytes]:
+    """What there is to read, as it comes, until its end. Raises _Woken when ``wake`` can be read."""
+    descriptor = _descriptor(source)
+    if descriptor is None:
+        while data := source.read(65536):
+            yield data
+        return
+    while True:
+        ready, _, _ = select.select([descriptor, wake], [], [])
+        if wake in ready:
+            raise _Woken
+        data = os.read(descriptor, 65536)
+        if not data:
+            return
+        yield data
+
+
+def _descriptor(source: BinaryIO) -> int | None:
+    """A file descriptor that select() can wait for; None where there is none."""
+    if sys.platform == "win32":
+        return None
+    try:
+        return source.fileno()
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def _line_by_line(console: Console, connection: Hijacked, output: Output) -> None:

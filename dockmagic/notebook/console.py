@@ -10,9 +10,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from dockmagic.commands.console import Live, Resize
+from dockmagic.commands.console import Console, Live, Resize
 from dockmagic.commands.pacing import Pacer
-from dockmagic.commands.terminal import Once
+from dockmagic.commands.terminal import Once, Terminal
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -23,6 +23,14 @@ PAUSE = 0.15
 """Seconds between two updates of a live display."""
 
 EMPTY = {"text/plain": "", "text/html": ""}
+
+
+def console_for(shell: InteractiveShell, body: str | None = None) -> Console:
+    """The cell's console; in a terminal IPython, and without a body, the terminal itself, so that -it is one."""
+    in_kernel = getattr(shell, "kernel", None) is not None
+    if not in_kernel and body is None and sys.stdin.isatty() and sys.stdout.isatty():
+        return Terminal()
+    return CellConsole(shell, body)
 
 
 class CellConsole:

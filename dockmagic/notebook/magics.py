@@ -35,9 +35,9 @@ class DockerMagics(Magics):
         """Made by the first command."""
         if self._session is None:
             from dockmagic.commands.session import Session
-            from dockmagic.notebook.console import CellConsole
+            from dockmagic.notebook.console import console_for
 
-            self._session = Session(CellConsole(self._ip))
+            self._session = Session(console_for(self._ip))
         return self._session
 
     def close(self) -> None:
@@ -119,11 +119,11 @@ class DockerMagics(Magics):
         """Run a command in this cell: its view shown and given back, its failure the cell's."""
         from dockmagic.commands.errors import CommandError
         from dockmagic.errors import DockmagicError
-        from dockmagic.notebook.console import CellConsole, show
+        from dockmagic.notebook.console import console_for, show
         from dockmagic.notebook.errors import DockerError
 
         session = self.session
-        session.console = CellConsole(self._ip, body)
+        session.console = console_for(self._ip, body)
         wanted = _assigned(self._ip)
         try:
             view = act(session)
