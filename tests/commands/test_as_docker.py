@@ -155,6 +155,11 @@ frobnicate
 @pytest.mark.parametrize("line", LINES)
 def test_the_same_text(line: str, shell: Shell, run_engine: str, standing: None) -> None:
     expected, got = by_docker(line, run_engine), by_us(line, shell)
+    if got != expected:  # somebody else may have used the engine in between: judge only while it stands still
+        for _ in range(5):
+            expected, got = by_docker(line, run_engine), by_us(line, shell)
+            if by_docker(line, run_engine) == expected:
+                break
     if "images" in line or "image ls" in line:  # engines don't order images of the same second
         assert sorted(settled(got[0]).split("\n")) == sorted(settled(expected[0]).split("\n"))
     else:
