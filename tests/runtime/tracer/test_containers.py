@@ -255,10 +255,12 @@ def test_an_ulimit_holds(box: Box) -> None:
 
 def test_a_terminal_is_the_controlling_one(box: Box) -> None:
     near, far = os.openpty()
-    launched = box.tier.launch(box.spec("sh", "-c", "tty; stty size; cat", terminal=True), (far, far, far))
+    launched = box.tier.launch(
+        box.spec("sh", "-c", "tty; stty size; sh -c 'echo ready; cat'", terminal=True), (far, far, far)
+    )
     os.close(far)
     out = b""
-    while out.count(b"\n") < 2:
+    while b"ready" not in out:
         out += os.read(near, 1000)
     os.write(near, b"\x03")
     assert launched.wait() == 130
