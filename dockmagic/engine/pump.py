@@ -3,15 +3,45 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import select
 import socket
 import struct
+import termios
 import time
 
-FIRST_FRAME_GAP = 0.003
-"""Seconds between a hijack's headers and the first bytes: docker-py reads past its HTTP buffer and would lose a frame
-that comes with the headers (measured: same write 0 of 40 complete, back to back 21, 0.5 ms later 40)."""
+_PATIENCE = 0.5
+"""Seconds a client gets to read a hijack's headers before the first bytes follow them anyway."""
+_LOOK = 0.0005
 _CHUNK = 256 * 1024
+
+
+class Headers:
+    """Whether a client has read the headers of its hijack.
+
+    docker-py reads the stream past its HTTP buffer: a frame that is there when it reads the headers would be lost
+    (measured: in the same write 0 of 40 complete, back to back 21). The socket tells how much of what was sent is still
+    unread (SIOCOUTQ, unix(7)), so the first frame waits for just as long as it must.
+    """
+
+    def __init__(self, client: socket.socket) -> None:
+        self._client = client
+        self._until = time.monotonic() + _PATIENCE
+        self._read = False
+
+    def read(self) -> bool:
+        if not self._read:
+            try:
+                unread = struct.unpack("i", fcntl.ioctl(self._client, termios.TIOCOUTQ, bytes(4)))[0]
+            except OSError:
+                unread = 0
+            self._read = not unread or time.monotonic() > self._until
+        return self._read
+
+    def wait(self) -> None:
+        """Return when it has."""
+        while not self.read():
+            time.sleep(_LOOK)
 
 
 class DetachKeys:
@@ -84,7 +114,7 @@ def pump(client: socket.socket, stream: socket.socket, typed: bytes, keys: Detac
 
     The client's half-close goes on to the stream; output goes on after it. Hand the client to :func:`finish` then.
     """
-    begin = time.monotonic() + FIRST_FRAME_GAP
+    headers = Headers(client)
     client.setblocking(False)
     stream.setblocking(False)
     if keys and typed:
@@ -94,7 +124,7 @@ def pump(client: socket.socket, stream: socket.socket, typed: bytes, keys: Detac
         up.write()
     poll = select.poll()
     while not down.closed:
-        held = max(0.0, begin - time.monotonic())
+        held = not headers.read()
         interest = {client.fileno(): 0, stream.fileno(): 0}
         if not up.closed:
             side, event = (stream, select.POLLOUT) if up.waiting else (client, select.POLLIN)
@@ -104,7 +134,7 @@ def pump(client: socket.socket, stream: socket.socket, typed: bytes, keys: Detac
             interest[side.fileno()] |= event
         for fd, events in interest.items():
             poll.register(fd, events)
-        ready = dict(poll.poll(held * 1000 + 0.5 if held else None))
+        ready = dict(poll.poll(1 if held else None))
         if ready.get(client.fileno(), 0) & (select.POLLHUP | select.POLLERR):
             return  # gone for good: a half-closed client is not
         if not held and ready.get(stream.fileno(), 0) & (select.POLLIN | select.POLLHUP) and not down.waiting:
@@ -125,9 +155,9 @@ def pump(client: socket.socket, stream: socket.socket, typed: bytes, keys: Detac
 
 
 def tell(client: socket.socket, text: str, *, framed: bool) -> None:
-    """Send ``text`` as the stream's standard output, after the gap that clients need."""
+    """Send ``text`` as the stream's standard output, when the client has read the headers."""
     data = text.encode()
-    time.sleep(FIRST_FRAME_GAP)
+    Headers(client).wait()
     with contextlib.suppress(OSError):
         client.sendall(struct.pack(">BxxxI", 1, len(data)) + data if framed else data)
 

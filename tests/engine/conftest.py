@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +14,8 @@ import docker
 import pytest
 
 IMAGE = "busybox"
-LOOP = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.05; done"]
-"""Runs until it is told to end, and obeys at once."""
+LOOP = ["sh", "-c", "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done"]
+"""Runs until it is told to end, and obeys at once when it has said that it is up."""
 
 
 @pytest.fixture
@@ -51,8 +52,13 @@ class Boxes:
         return code, self._api.logs(id)
 
     def loop(self, **options: Any) -> str:
-        """The id of a container that runs on."""
-        return self.start(LOOP, **options)
+        """The id of a container that runs on, and is up."""
+        id = self.start(LOOP, **options)
+        deadline = time.monotonic() + 15
+        while self._api.logs(id) != b"up\n":
+            assert time.monotonic() < deadline, "it did not come up"
+            time.sleep(0.01)
+        return id
 
     def remove_all(self) -> None:
         for id in self._made:

@@ -94,6 +94,7 @@ def test_it_stops_its_containers_when_it_is_told_to_end(engine_of_its_own) -> No
     client = with_image(engine)
     id = client.create_container("busybox", LOOP)["Id"]
     client.start(id)
+    until(lambda: client.logs(id) == b"up\n")
     pid = client.inspect_container(id)["State"]["Pid"]
     engine.process.terminate()
     assert engine.process.wait(30) == 0
@@ -177,6 +178,7 @@ def test_a_new_engine_can_exec_stop_and_attach(engine_of_its_own) -> None:
     client = with_image(engine)
     id = client.create_container("busybox", LOOP)["Id"]
     client.start(id)
+    until(lambda: client.logs(id) == b"up\n")
     engine.process.send_signal(signal.SIGKILL)
     engine.process.wait()
     engine.start()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import socket
-import time
 from typing import Any
 
 from dockmagic.engine.http.request import Request
 from dockmagic.engine.http.response import Answer, Hijack, json_response
 from dockmagic.engine.http.router import Route
-from dockmagic.engine.pump import FIRST_FRAME_GAP, DetachKeys, finish, pump, tell
+from dockmagic.engine.pump import DetachKeys, Headers, finish, pump, tell
 from dockmagic.engine.routes.containers import size, stream_type
 from dockmagic.engine.services.containers import logs
 from dockmagic.engine.services.containers.life import Life
@@ -53,7 +52,7 @@ class AttachRoutes:
             now = pending
             try:
                 if wants_logs and (stdout or stderr):
-                    time.sleep(FIRST_FRAME_GAP)
+                    Headers(client).wait()
                     for data in logs.Reading(container, logs.LogRequest(stdout=stdout, stderr=stderr)).chunks():
                         client.sendall(data)
                 if wants_stream:
