@@ -88,12 +88,17 @@ def _image_rows(image: dict[str, Any], now: float, trunc: bool, digests: bool) -
         names = [(r, "<none>") for r in by_repository if r != "<none>"] or [("<none>", "<none>")]
     elif digests:
         names += [(r, "<none>") for r in by_repository if r not in tagged and r != "<none>"]
+
+    def plain(repository: str, tag: str) -> str:
+        """What docker has for a digest that was not asked for: nothing where a digest is all the name there is."""
+        return "" if tag == "<none>" and repository != "<none>" else "<none>"
+
     return [
         {
             "ID": short_id(image["Id"]) if trunc else image["Id"],
             "Repository": repository,
             "Tag": tag,
-            "Digest": by_repository.get(repository, "<none>") if digests else "<none>",
+            "Digest": by_repository.get(repository, "<none>") if digests else plain(repository, tag),
             "CreatedSince": since(image["Created"], now),
             "CreatedAt": local_time(image["Created"]),
             "Size": size3(image["Size"]),

@@ -56,21 +56,22 @@ MOST = 80
 
 
 def find_base(engine: Engine, image: str) -> str:
-    """The tagged image whose layers are the most of the first of ``image``'s, the oldest of those; "" for none."""
+    """The tagged image whose layers are the most of the first of ``image``'s; "" for none.
+
+    Of several the oldest, and then the one with the fewest instructions: images that only change the config have the
+    time of their base.
+    """
     whole = _layers(engine, image)
-    best, key = "", (0, 0.0)
-    oldest = sorted((i for i in engine.get("/images/json") if i.get("RepoTags")), key=lambda i: i["Created"])
+    best, best_rank = "", (0, 0.0, 0)
+    oldest = sorted((i for i in engine.get("/images/json") if i.get("RepoTags")), key=lambda i: float(i["Created"]))
     for other in oldest[:MOST]:
-        tags = [t for t in other.get("RepoTags") or [] if "<none>" not in t]
-        if not tags or other["Id"] == image:
+        tags = [t for t in other["RepoTags"] if "<none>" not in t]
+        layers = _layers(engine, other["Id"]) if tags else []
+        if not layers or len(layers) >= len(whole) or whole[: len(layers)] != layers:
             continue
-        layers = _layers(engine, other["Id"])
-        if (
-            len(layers) < len(whole)
-            and whole[: len(layers)] == layers
-            and (len(layers), -float(other["Created"])) > key
-        ):
-            best, key = min(tags, key=len), (len(layers), -float(other["Created"]))
+        rank = (len(layers), -float(other["Created"]), -len(engine.get(f"/images/{other['Id']}/history")))
+        if not best or rank > best_rank:
+            best, best_rank = min(tags, key=len), rank
     return best
 
 
