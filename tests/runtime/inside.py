@@ -154,7 +154,10 @@ def read_link(_driver: Driver, path: str) -> str:
 def zygote_pid(_driver: Driver) -> int:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            fields = (entry / "stat").read_text().rpartition(")")
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")
+            except (FileNotFoundError, ProcessLookupError):  # ended since the folder was listed
+                continue
             if "dockmagic-zygot" in fields[0] and int(fields[2].split()[1]) == os.getpid():
                 return int(entry.name)
     raise LookupError

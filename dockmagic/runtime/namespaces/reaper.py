@@ -25,6 +25,7 @@ def run_under_reaper(run: Callable[[], NoReturn]) -> NoReturn:
     watched = passed | {signal.SIGCHLD}
     signal.pthread_sigmask(signal.SIG_BLOCK, watched)  # none may be lost between fork and sigwait
     terminal = os.isatty(0)
+    libc.set_name("docker-init")  # before the program can look; its exec gives it a name of its own
     child = os.fork()
     if child == 0:
         os.setpgid(0, 0)
@@ -33,7 +34,6 @@ def run_under_reaper(run: Callable[[], NoReturn]) -> NoReturn:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         run()
     os.closerange(3, 1 << 16)
-    libc.set_name("docker-init")
     while True:
         number = signal.sigwait(watched)
         if number != signal.SIGCHLD:
