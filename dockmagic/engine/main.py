@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dockmagic.engine.http.server import Server
     from dockmagic.runtime.opening import ShimRuntime
 
 _LOG_LIMIT = 4 * 1024 * 1024
@@ -102,17 +103,26 @@ def _serve(root: Path, path: str, idle: float, runtime: ShimRuntime) -> int:
 
     from dockmagic.engine.wiring import Engine  # only now: a client that waits for /_ping has had its answer
 
-    engine = Engine(root, runtime)
-    engine.recover()
+    try:
+        engine = Engine(root, runtime)
+        engine.recover()
+    except BaseException:
+        _withdraw(server, path)
+        raise
     server.open(engine.router)
     log.info(f"serving {path} from {root}")
     _wait(ending, idle, lambda: not engine.busy() and server.activity.idle_seconds() >= idle)
     log.info(f"ending: {'told to' if ending.is_set() else f'idle for {idle:g} s'}")
+    _withdraw(server, path)
+    engine.end()
+    return 0
+
+
+def _withdraw(server: Server, path: str) -> None:
+    """No client finds the engine any more."""
     server.stop()
     if os.path.exists(path):
         os.unlink(path)
-    engine.end()
-    return 0
 
 
 def _wait(ending: object, idle: float, is_idle: Callable[[], bool]) -> None:
