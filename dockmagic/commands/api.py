@@ -129,6 +129,11 @@ class Engine:
         version = tuple(int(part) for part in str(self._api.api_version).split("."))
         return version >= (1, 39) and self.version().get("Os", "linux") == "linux"
 
+    @property
+    def takes_parts(self) -> bool:
+        """Whether a build's secrets and named contexts can come in its one request: on an engine of dockmagic's."""
+        return self.request("GET", "/_ping").headers.get("Server", "").lower().startswith("dockmagic/")
+
     def _gone(self, error: Exception) -> CommandError:
         text = str(error)
         if "Connection aborted" in text or "FileNotFoundError" in text or "refused" in text:

@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from dockmagic.commands import references
 from dockmagic.commands.buildcontext import alone, folder_context
+from dockmagic.commands.buildparts import NO_SESSION, Parts, parts_of
 from dockmagic.commands.buildplain import PlainPrinter
 from dockmagic.commands.buildsource import Source
 from dockmagic.commands.buildstream import Decoder, Outcome, friendly
@@ -30,8 +31,6 @@ from dockmagic.views.build import BuildProgress, BuildResult, Step, familiar_ima
 from dockmagic.views.numbers import seconds
 from dockmagic.views.text import Text
 from dockmagic.views.view import View
-
-NO_SESSION = "it needs a BuildKit session (gRPC), which plain HTTP clients don't have"
 
 
 @dataclass
@@ -51,10 +50,10 @@ class Plan:
     """whether the checks have been told already"""
     query: dict[str, Any] = field(default_factory=dict)
     """what else goes to the engine as it is"""
+    parts: Parts = field(default_factory=Parts)
 
 
-@refusing(secret=NO_SESSION, ssh=NO_SESSION, push="build, then docker push", load="images are always loaded",
-          output="use docker save or docker export", build_context=NO_SESSION, cache_to=NO_SESSION)  # fmt: skip
+@refusing(push="build, then docker push", load="images are always loaded", output="use docker save or docker export")
 def build(session: Session, options: Options, operands: list[str]) -> View | None:
     """Usage:  docker build [OPTIONS] PATH | URL | -
 
@@ -66,7 +65,9 @@ def build(session: Session, options: Options, operands: list[str]) -> View | Non
     Options:
           --add-host list           Add a custom host-to-IP mapping ("host:ip")
           --build-arg list          Set build-time variables
+          --build-context list      Additional build contexts (e.g., name=path)
           --cache-from strings      Images to consider as cache sources
+          --cache-to list           Cache export destinations (e.g., "type=local,dest=path/to/dir")
           --check                   Check the Dockerfile and don't build it
       -f, --file string             Name of the Dockerfile (Default is "PATH/Dockerfile")
           --iidfile string          Write the image ID to the file
@@ -78,7 +79,9 @@ def build(session: Session, options: Options, operands: list[str]) -> View | Non
           --pull                    Always attempt to pull a newer version of the image
       -q, --quiet                   Suppress the build output and print image ID on success
           --rm                      Remove intermediate containers after a successful build (default true)
+          --secret list             Secret to expose to the build (format: "id=mysecret[,src=/local/secret]")
           --shm-size bytes          Size of "/dev/shm"
+          --ssh list                SSH agent socket or keys to expose to the build
       -t, --tag list                Name and optionally a tag in the "name:tag" format
           --target string           Set the target build stage to build.
           --ulimit ulimit           Ulimit options (default [])
@@ -121,7 +124,8 @@ def plan_of(options: Options) -> Plan:
         "cachefrom": json.dumps(options.all("cache-from")) if options.all("cache-from") else None,
     }
     quiet = options.on("quiet") or mode == "quiet"
-    return Plan(None, tags=options.all("tag"), target=options.text("target"), quiet=quiet, progress=mode, query=query)
+    return Plan(None, tags=options.all("tag"), target=options.text("target"), quiet=quiet, progress=mode, query=query,
+                parts=parts_of(options))  # fmt: skip
 
 
 def _argument(text: str) -> tuple[str, str | None]:
@@ -180,10 +184,15 @@ def run_build(session: Session, plan: Plan) -> BuildResult:
     if plan.source is not None:
         plan.source.refuse()
     data, name = _body(plan)
+    kind = "application/x-tar"
+    if plan.parts:
+        if not session.engine.takes_parts:
+            raise CommandError(f"ERROR: {plan.parts.flags()[0]} can't be had on this engine: {NO_SESSION}")
+        kind, data = plan.parts.body(data)
     session.failed = None
     modern = session.engine.buildkit
     messages = session.engine.messages(
-        "POST", "/build", data=data, headers={"Content-Type": "application/x-tar", **all_auths()},
+        "POST", "/build", data=data, headers={"Content-Type": kind, **all_auths()},
         version="2" if modern else "1", dockerfile=name, remote=plan.remote or None, t=plan.tags or None,
         target=plan.target or None, rm=None if modern else True, forcerm=None if modern else True, **plan.query,
     )  # fmt: skip

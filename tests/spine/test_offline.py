@@ -63,6 +63,23 @@ def test_a_mirror_serves_a_pull_and_the_second_run_pulls_nothing(tmp_path: Path,
         assert (second.stdout, second.stderr) == ("hello\n", "")
 
 
+def test_secrets_and_named_contexts_reach_a_build(alone: str, tmp_path: Path) -> None:
+    more, context = tmp_path / "more", tmp_path / "c"
+    more.mkdir()
+    context.mkdir()
+    (more / "file").write_text("from elsewhere\n")
+    (tmp_path / "token").write_text("hush")
+    (context / "Dockerfile").write_text(
+        "FROM dockmagic/host\nRUN --mount=type=secret,id=token wc -c < /run/secrets/token > /size\n"
+        "COPY --from=more file /file\nCMD cat /size /file\n"
+    )
+    flags = ["--secret", f"id=token,src={tmp_path}/token", "--build-context", f"more={more}"]
+    done = dockmagic("build", "-t", "trusted", *flags, str(context), DOCKMAGIC_HOST=alone)
+    assert done.returncode == 0, done.stderr
+    assert "hush" not in done.stdout + done.stderr
+    assert dockmagic("run", "--rm", "trusted", DOCKMAGIC_HOST=alone).stdout == "4\nfrom elsewhere\n"
+
+
 def test_a_container_outlives_a_killed_engine(tmp_path: Path) -> None:
     root = tmp_path / "root"
     with services.embedded(root) as url:
