@@ -43,7 +43,7 @@ def left(engine: str) -> dict[str, int]:
     return {
         "descriptors": len(os.listdir(f"/proc/{pid}/fd")),
         "threads": len(os.listdir(f"/proc/{pid}/task")),
-        "mounts": len(Path(f"/proc/{pid}/mounts").read_text().splitlines()),
+        "mounts": Path(f"/proc/{pid}/mounts").read_text().count(str(root)),
         "containers": len(os.listdir(root / "containers")),
         "roots": len(os.listdir(root / "snapshots")),
     }
