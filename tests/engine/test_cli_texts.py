@@ -32,7 +32,8 @@ _SCRUB = (
 )
 TEXTS = [
     ["run", "--rm", "alpine", "echo", "hi"],
-    ["run", "--rm", "alpine", "sh", "-c", "echo out; echo err >&2; exit 3"],
+    ["run", "--rm", "alpine", "sh", "-c", "echo out; exit 3"],
+    ["run", "--rm", "alpine", "sh", "-c", "echo err >&2; exit 3"],
     ["run", "--rm", "alpine", "nope"],
     ["run", "--rm", "alpine", "/etc/passwd"],
     ["run", "--rm", "--entrypoint", "", "alpine"],
