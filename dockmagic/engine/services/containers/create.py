@@ -191,7 +191,7 @@ class Maker:
             if _ID.fullmatch(key) and key not in known:
                 self._store.snapshots.remove(key)
         folder = self._registry.folder
-        for name in os.listdir(folder) if folder.is_dir() else ():
+        for name in os.listdir(folder):
             if _ID.fullmatch(name) and name not in known:
                 self._trash.throw(folder / name)
 

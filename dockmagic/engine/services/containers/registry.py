@@ -22,6 +22,7 @@ class ContainerRegistry:
         self._by_id: dict[str, Container] = {}
         self._by_name: dict[str, str] = {}
         self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True, mode=0o711)
         for row in database.query("SELECT record FROM containers"):
             record = Record.decode(row["record"])
             self._by_id[record.id] = Container(record, folder / record.id)
