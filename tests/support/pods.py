@@ -49,6 +49,5 @@ def run_tests(daemon: str, project: Path, options: Sequence[str], tests: Sequenc
         "-v", f"{project}/tests:/project/tests:ro", "-v", f"{project}/pyproject.toml:/project/pyproject.toml:ro",
         "-v", f"{project}/notebooks:/project/notebooks:ro",
         "-w", "/project", "-e", f"HOME={home}", "-e", "DOCKMAGIC_TEST_ENGINES=embedded",
-        "-e", f"DOCKMAGIC_CI={os.environ.get('DOCKMAGIC_CI', '')}", "-e", "PYTHONDONTWRITEBYTECODE=1",
         IMAGE, "/opt/venv/bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests,
     ).returncode  # fmt: skip
