@@ -137,3 +137,14 @@ def test_removal_by_many(client, each, box) -> None:
 
     each(6, remove)
     assert len(removed) == 1
+
+
+def test_made_up_names_never_collide(client, each) -> None:
+    def create(own: docker.DockerClient, number: int) -> list[str]:
+        return [own.api.create_container(IMAGE, "true")["Id"] for _ in range(20)]
+
+    made = [id for ids in each(10, create) for id in ids]  # type: ignore[attr-defined]
+    names = {client.api.inspect_container(id)["Name"] for id in made}
+    for id in made:
+        client.api.remove_container(id)
+    assert len(names) == 200

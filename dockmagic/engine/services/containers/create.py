@@ -106,7 +106,7 @@ class Maker:
                 platform=(platform or "linux").partition("/")[0],
             )
             os.makedirs(self._registry.folder / id, mode=0o711)
-            container = self._registry.add(record)
+            container = self._keep(record, made_up=not name)
         except BaseException:
             self._store.snapshots.remove(id)
             shutil.rmtree(self._registry.folder / id, ignore_errors=True)
@@ -114,6 +114,16 @@ class Maker:
         container.rootfs, container.copy_on_write = snapshot.path, snapshot.copy_on_write
         self._events.publish("container", "create", id, container.attributes())
         return Created(id, warnings)
+
+    def _keep(self, record: Record, *, made_up: bool) -> Container:
+        """Keep the record; with another name when somebody was quicker with one that was made up."""
+        while True:
+            try:
+                return self._registry.add(record)
+            except Conflict:
+                if not made_up:
+                    raise
+                record.name = names.unused(self._registry.name_taken)
 
     def rename(self, container: Container, name: str) -> None:
         """Raises InvalidParameter and Conflict."""
