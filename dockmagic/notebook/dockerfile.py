@@ -27,7 +27,9 @@ USAGE = usage.read(
     Options:
           --add-host list           Add a custom host-to-IP mapping ("host:ip")
           --build-arg list          Set build-time variables
+          --build-context list      Additional build contexts (e.g., name=path)
           --cache-from strings      Images to consider as cache sources
+          --cache-to list           Cache export destinations (e.g., "type=local,dest=path/to/dir")
           --check                   Check the Dockerfile and don't build it
           --context string          Folder that COPY and ADD read from (default ".")
           --label list              Set metadata for an image
@@ -39,7 +41,9 @@ USAGE = usage.read(
           --pull                    Always attempt to pull a newer version of the image
       -q, --quiet                   Suppress the build output and print image ID on success
       -f, --save string             Write the Dockerfile to this file too
+          --secret list             Secret to expose to the build (format: "id=mysecret[,src=/local/secret]")
           --shm-size bytes          Size of "/dev/shm"
+          --ssh list                SSH agent socket or keys to expose to the build
       -t, --tag list                Name and optionally a tag in the "name:tag" format
           --target string           Set the target build stage to build.
           --ulimit ulimit           Ulimit options (default [])
