@@ -7,6 +7,7 @@ and before much is imported), take the root's lock, open the database, wire the 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -95,9 +96,9 @@ def _serve(root: Path, path: str, idle: float, runtime: ShimRuntime) -> int:
         listener = listen(path)
     except OSError as error:
         return _fail(f"can't listen on {path}: {error.strerror}")
-    ending = threading.Event()
+    ending, end = os.pipe()  # not an Event: its lock may be held by the very wait that the signal interrupts
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ending.set())
+        signal.signal(number, lambda *_: os.write(end, b"."))
     server = Server(listener, early(), HEADERS, {os.geteuid(), 0})
     threading.Thread(target=server.serve, name="accept", daemon=True).start()
 
@@ -111,8 +112,8 @@ def _serve(root: Path, path: str, idle: float, runtime: ShimRuntime) -> int:
         raise
     server.open(engine.router)
     log.info(f"serving {path} from {root}")
-    _wait(ending, idle, lambda: not engine.busy() and server.activity.idle_seconds() >= idle)
-    log.info(f"ending: {'told to' if ending.is_set() else f'idle for {idle:g} s'}")
+    told = _wait(ending, idle, lambda: not engine.busy() and server.activity.idle_seconds() >= idle)
+    log.info(f"ending: {'told to' if told else f'idle for {idle:g} s'}")
     _withdraw(server, path)
     engine.end()
     return 0
@@ -125,16 +126,13 @@ def _withdraw(server: Server, path: str) -> None:
         os.unlink(path)
 
 
-def _wait(ending: object, idle: float, is_idle: Callable[[], bool]) -> None:
-    """Until ``ending`` (an Event) is set or ``is_idle``; looked at often enough for ``idle`` seconds."""
-    wait = ending.wait  # type: ignore[attr-defined]  # threading is imported after the runtime is open
-    if idle <= 0:
-        while not wait(3600):
-            pass
-        return
-    while not wait(min(5.0, max(0.1, idle / 4))):
+def _wait(ending: int, idle: float, is_idle: Callable[[], bool]) -> bool:
+    """True once ``ending`` (a pipe) can be read, False once ``is_idle``, looked at often enough for ``idle`` seconds."""
+    turn = min(5.0, max(0.1, idle / 4)) if idle > 0 else None
+    while not select.select([ending], [], [], turn)[0]:
         if is_idle():
-            return
+            return False
+    return True
 
 
 def _lock(path: Path) -> IO[str] | None:

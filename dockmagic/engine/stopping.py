@@ -9,6 +9,9 @@ import socket
 import struct
 import sys
 
+_PATIENCE = 120
+"""seconds: unmounting an overlay writes back the whole disk, which a busy one takes its time for"""
+
 
 def stop(path: str) -> int:
     """The exit status: 0 also when no engine listens on ``path``. Its containers are stopped."""
@@ -31,7 +34,7 @@ def stop(path: str) -> int:
         print(f"dockmagic engine: can't end process {pid}: {error.strerror}", file=sys.stderr)
         return 1
     with os.fdopen(handle, "rb", closefd=True) as ended:
-        if not select.select([ended], [], [], 30)[0]:
-            print(f"dockmagic engine: process {pid} has not ended after 30 s", file=sys.stderr)
+        if not select.select([ended], [], [], _PATIENCE)[0]:
+            print(f"dockmagic engine: process {pid} has not ended after {_PATIENCE} s", file=sys.stderr)
             return 1
     return 0
