@@ -127,7 +127,7 @@ def _withdraw(server: Server, path: str) -> None:
 
 
 def _wait(ending: int, idle: float, is_idle: Callable[[], bool]) -> bool:
-    """True once ``ending`` (a pipe) can be read, False once ``is_idle``, looked at often enough for ``idle`` seconds."""
+    """True once ``ending`` (a pipe) can be read; False once ``is_idle``, asked often enough for ``idle`` seconds."""
     turn = min(5.0, max(0.1, idle / 4)) if idle > 0 else None
     while not select.select([ending], [], [], turn)[0]:
         if is_idle():

@@ -9,7 +9,7 @@ import socket
 import struct
 import sys
 
-_PATIENCE = 120
+_PATIENCE = 100
 """seconds: unmounting an overlay writes back the whole disk, which a busy one takes its time for"""
 
 
