@@ -96,9 +96,13 @@ def _serve(root: Path, path: str, idle: float, runtime: ShimRuntime) -> int:
         listener = listen(path)
     except OSError as error:
         return _fail(f"can't listen on {path}: {error.strerror}")
-    ending, end = os.pipe()  # not an Event: its lock may be held by the very wait that the signal interrupts
+    ending, end = os.pipe()
+    os.set_blocking(end, False)
+    # The kernel may give a signal to any thread, and Python's handler waits for the main one, which waits here: the
+    # wakeup descriptor is written at once, by whichever thread the signal came to.
+    signal.set_wakeup_fd(end, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os.write(end, b"."))
+        signal.signal(number, lambda *_: None)
     server = Server(listener, early(), HEADERS, {os.geteuid(), 0})
     threading.Thread(target=server.serve, name="accept", daemon=True).start()
 
