@@ -61,9 +61,10 @@ def test_nothing_is_left_after_many_runs(client, each, engine, ours) -> None:
         for _ in range(5):
             own.containers.run(IMAGE, ["true"], remove=True)
 
-    base = left(engine)["threads"]
+    base = left(engine)
     each(8, run)  # as many threads at once as there will be: database connections are kept for the next ones
-    until(lambda: left(engine)["threads"] <= base)
+    until(lambda: left(engine)["threads"] <= base["threads"])
+    until(lambda: left(engine)["mounts"] <= base["mounts"], 60)
     before = left(engine)
     each(8, run)
     until(lambda: left(engine)["threads"] <= before["threads"])
