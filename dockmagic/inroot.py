@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 
 _MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
 
@@ -16,6 +17,24 @@ def resolve(root: str, path: str, *, follow_last: bool = True) -> str:
 
     Components that do not exist are kept as they are. ``follow_last=False`` leaves a link in the last place.
     Raises OSError(ELOOP) for links in a circle.
+    """
+
+    def read(parts: list[str]) -> str | None:
+        try:
+            return os.readlink(os.path.join(root, *parts))
+        except OSError:
+            return None
+
+    return os.path.join(root, *follow(path, read, follow_last=follow_last))
+
+
+def follow(
+    path: str, read: Callable[[list[str]], str | None], *, follow_last: bool = True, limit: int = _MAX_LINKS
+) -> list[str]:
+    """The parts of ``path`` with every link followed in a root of any kind; ``..`` stops at the root.
+
+    ``read`` gives a link's target by its path's parts, None for what is no link. Raises OSError(ELOOP) after
+    more than ``limit`` links.
     """
     todo = [part for part in path.split("/") if part and part != "."][::-1]
     done: list[str] = []
@@ -29,18 +48,17 @@ def resolve(root: str, path: str, *, follow_last: bool = True) -> str:
         done.append(part)
         if not todo and not follow_last:
             break
-        try:
-            target = os.readlink(os.path.join(root, *done))
-        except OSError:
+        target = read(done)
+        if target is None:
             continue
         links += 1
-        if links > _MAX_LINKS:
+        if links > limit:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
         done.pop()
         if target.startswith("/"):
             done.clear()
         todo.extend([p for p in target.split("/") if p and p != "."][::-1])
-    return os.path.join(root, *done)
+    return done
 
 
 def guest_path(root: str, host_path: str) -> str:

@@ -52,7 +52,7 @@ class Dispatcher:
         elif isinstance(instruction, c.Entrypoint):
             config.entrypoint(self._command_line(config, instruction))
         else:
-            _metadata(config, instruction)
+            metadata(config, instruction)
 
     @staticmethod
     def _command_line(config: ImageConfig, instruction: c.ShellCommand) -> list[str]:
@@ -159,8 +159,8 @@ def _heredocs(instruction: c.Run, config: ImageConfig) -> tuple[list[str], tuple
     return [data], None, summary
 
 
-def _metadata(config: ImageConfig, instruction: c.Instruction) -> None:
-    """The instructions that change the config alone."""
+def metadata(config: ImageConfig, instruction: c.Instruction) -> None:
+    """The instructions that change the config alone. Raises InvalidParameter for any other."""
     if isinstance(instruction, c.Label):
         config.label([(pair.key, pair.value) for pair in instruction.pairs])
     elif isinstance(instruction, c.User):

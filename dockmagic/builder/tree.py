@@ -5,14 +5,13 @@ Paths in a tree are relative and clean (``""`` is its root). Links are followed 
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from dockmagic import ownership
+from dockmagic import inroot, ownership
 
 _MAX_LINKS = 255  # as containerd's continuity/fs.RootPath
 
@@ -74,29 +73,12 @@ def join(folder: str, name: str) -> str:
 
 def resolve(tree: Tree, path: str, *, follow_last: bool = True) -> str:
     """The path with every link followed within the tree; ``..`` stops at its root. What is missing stays as it is."""
-    todo = [part for part in path.split("/") if part and part != "."][::-1]
-    done: list[str] = []
-    links = 0
-    while todo:
-        part = todo.pop()
-        if part == "..":
-            if done:
-                done.pop()
-            continue
-        done.append(part)
-        if not todo and not follow_last:
-            break
-        entry = tree.lstat("/".join(done))
-        if entry is None or not entry.is_link:
-            continue
-        links += 1
-        if links > _MAX_LINKS:
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-        done.pop()
-        if entry.target.startswith("/"):
-            done.clear()
-        todo.extend([p for p in entry.target.split("/") if p and p != "."][::-1])
-    return "/".join(done)
+
+    def read(parts: list[str]) -> str | None:
+        entry = tree.lstat("/".join(parts))
+        return entry.target if entry is not None and entry.is_link else None
+
+    return "/".join(inroot.follow(path, read, follow_last=follow_last, limit=_MAX_LINKS))
 
 
 def walk(tree: Tree, path: str = "") -> Iterator[tuple[str, Entry]]:

@@ -109,11 +109,21 @@ class Source:
 
     def base(self, target: str = "") -> str:
         """The image that the built one rests on, as the Dockerfile has it; "" for scratch and names with variables."""
+        written = self.written_base(target)
+        return "" if "$" in written or written == "scratch" else written
+
+    def written_base(self, target: str = "") -> str:
+        """What the FROM says that the built image rests on, whatever it means; "" when there is none."""
         labels = self.chain(target)
         for i, stage in enumerate(self.stages):
             if labels and (stage.name or f"stage-{i}").lower() == labels[0]:
-                return "" if "$" in stage.base or stage.base == "scratch" else stage.base
+                return stage.base
         return ""
+
+    def global_arguments(self) -> str:
+        """The lines before the first FROM, which give variables in bases their values."""
+        first = min((stage.line for stage in self.stages), default=1)
+        return "\n".join(self.text.split("\n")[: first - 1])
 
     def _index(self, target: str) -> int | None:
         if not target:

@@ -88,7 +88,11 @@ def _said(session: Session, plan: Plan, progress: BuildProgress, before: int) ->
     """What this cell's steps wrote: now, or when they ran and were kept in the cache."""
     out = []
     done: tuple[str, ...] = ()
+    if plan.source is not None:
+        done = (plan.source.global_arguments(), plan.source.written_base(plan.target))
     for step in own_steps(plan, progress):
+        if step.is_base:  # dockerd tells of it in some builds and not in others
+            continue
         done = (*done, step.instruction)
         if step.state == "done":
             session.outputs[done] = step.output()

@@ -83,6 +83,8 @@ def test_cells_continue_each_other(cells: Cells) -> None:
     assert book.cells[5].shown.startswith(f"made-in-one-cell {once}\n")
     assert "exited with code" in book.cells[5].outputs[-1].evalue
     assert book.cells[7].shown == f"made-in-one-cell {once}\n"
+    if book.cells[6].shown.endswith(f"made-in-one-cell {once}\n"):  # dockerd may lose what a short step said
+        assert book.cells[8].shown.endswith(f"made-in-one-cell {once}\n")
 
 
 def test_places_are_those_of_the_cell(cells: Cells) -> None:
