@@ -71,9 +71,8 @@ def test_nothing_is_left_after_many_runs(client, each, engine, ours) -> None:
     until(lambda: left(engine)["mounts"] <= before["mounts"], 60)  # unmounted behind the caller
     after = left(engine)
     assert after["descriptors"] < before["descriptors"] + 20  # a few more database connections; not one a run
-    assert {name: after[name] for name in ("mounts", "containers", "roots")} == {
-        name: before[name] for name in ("mounts", "containers", "roots")
-    }
+    # fewer may be left than before: what earlier tests removed may still have been on its way out
+    assert [name for name in ("mounts", "containers", "roots") if after[name] > before[name]] == []
 
 
 def test_followers_side_by_side(client, each, box) -> None:

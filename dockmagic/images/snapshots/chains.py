@@ -40,17 +40,18 @@ class Chains:
 
     def pin(self, owner: str, chain: str) -> None:
         """Keep a chain for ``owner``. Raises NotFound."""
-        if chain and not self.has(chain):
-            raise NotFound(f"snapshot parent {chain} does not exist: not found")
-        with self._database.transaction() as tx:
+        with self._database.transaction() as tx:  # one change with the look, or it may go in between
+            if chain and not self.has(chain):
+                raise NotFound(f"snapshot parent {chain} does not exist: not found")
             tx.execute("INSERT OR IGNORE INTO pin VALUES (?, ?)", (owner, chain))
 
     def unpin(self, owner: str) -> list[str]:
         """Let go of what ``owner`` pinned: the diff ids that were kept by it."""
         with self._database.transaction() as tx:
             rows = tx.execute("SELECT chain FROM pin WHERE owner = ?", (owner,)).fetchall()
+            kept = [diff_id for row in rows if self.has(row["chain"]) for _, diff_id in self.layers(row["chain"])]
             tx.execute("DELETE FROM pin WHERE owner = ?", (owner,))
-        return [diff_id for row in rows if self.has(row["chain"]) for _, diff_id in self.layers(row["chain"])]
+        return kept
 
     def release(self, diff_ids: Sequence[str]) -> list[str]:
         """Forget chains and layers among ``diff_ids`` that nothing keeps; the chain ids, the topmost first."""
