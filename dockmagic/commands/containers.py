@@ -67,12 +67,13 @@ def ps(session: Session, options: Options, operands: list[str]) -> View | None:
         filters=parse_filters(options.all("filter")),
     )  # fmt: skip
     now, trunc = time.time(), not options.on("no-trunc")
-    rows = [_container_row(c, now, trunc) for c in found]
+    rows = [container_row(c, now, trunc) for c in found]
     columns = [*PS.columns, "Size"] if options.on("size") else None
     return PS.show(rows, form, quiet=options.on("quiet"), columns=columns)
 
 
-def _container_row(c: dict[str, Any], now: float, trunc: bool) -> Row:
+def container_row(c: dict[str, Any], now: float, trunc: bool) -> Row:
+    """The fields of a container as docker ps has them; ``trunc`` shortens ids and commands."""
     labels = c.get("Labels") or {}
     names = [n.removeprefix("/") for n in c.get("Names") or []]
     own = [n for n in names if "/" not in n] if trunc else names

@@ -73,12 +73,12 @@ def images(session: Session, options: Options, operands: list[str]) -> View | No
     now, trunc = time.time(), not options.on("no-trunc")
     rows: list[Row] = []
     for image in sorted(found, key=lambda i: -i["Created"]):
-        rows += _image_rows(image, now, trunc, digests or ".Digest" in form)
+        rows += image_rows(image, now, trunc, digests or ".Digest" in form)
     columns = ["Repository", "Tag", "Digest", "ID", "CreatedSince", "Size"] if digests else None
     return IMAGES.show(rows, form, quiet=options.on("quiet"), columns=columns)
 
 
-def _image_rows(image: dict[str, Any], now: float, trunc: bool, digests: bool) -> list[Row]:
+def image_rows(image: dict[str, Any], now: float, trunc: bool, digests: bool) -> list[Row]:
     """A row a name: tags, and names that have only a digest."""
     tags = [t for t in image.get("RepoTags") or [] if t != "<none>:<none>"]
     by_repository = {references.split(d)[0]: d.partition("@")[2] for d in image.get("RepoDigests") or []}

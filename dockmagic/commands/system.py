@@ -1,4 +1,4 @@
-"""The engine itself: version, info, events, disk use, prune, and the picture of who talks to whom."""
+"""The engine itself: version, info, events, prune, and the picture of who talks to whom."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from dockmagic.commands.gotemplate import TemplateError
 from dockmagic.commands.gotemplate.values import go_json
 from dockmagic.commands.images import deleted_images
 from dockmagic.commands.lifecycle import confirmed
-from dockmagic.commands.listing import Listing, parse_filters, parse_template
+from dockmagic.commands.listing import parse_filters, parse_template
 from dockmagic.commands.session import Session
-from dockmagic.commands.tree import command, refusing
+from dockmagic.commands.tree import command
 from dockmagic.commands.values import parse_when, units_size
 from dockmagic.views.flow import Flow
 from dockmagic.views.text import Json, Text
@@ -244,63 +244,6 @@ def _event(event: dict[str, Any]) -> str:
     return f"{moment} {event['Type']} {event['Action']} {actor.get('ID', '')}" + (
         f" ({attributes})" if attributes else ""
     )
-
-
-DF = Listing(
-    "*formatter.diskUsageContext",
-    {"Type": "TYPE", "TotalCount": "TOTAL", "Active": "ACTIVE", "Size": "SIZE", "Reclaimable": "RECLAIMABLE"},
-    ("Type", "TotalCount", "Active", "Size", "Reclaimable"),
-    key="Type",
-)
-
-
-@refusing(verbose="docker system df tells the sums; docker images, ps -s and volume ls tell the parts")
-def df(session: Session, options: Options, operands: list[str]) -> View | None:
-    """Usage:  docker system df [OPTIONS]
-
-    Show docker disk usage
-
-    Options:
-          --format string   Format output using a custom template:
-                            'table':            Print output in table format with column headers
-                            (default)
-                            'table TEMPLATE':   Print output in table format using the given Go template
-                            'json':             Print in JSON format
-                            'TEMPLATE':         Print output using the given Go template.
-                            Refer to https://docs.docker.com/go/formatting/ for more information about
-                            formatting output with templates
-    """
-    u = session.engine.get("/system/df")
-    images, containers = u.get("Images") or [], u.get("Containers") or []
-    volumes, cache = u.get("Volumes") or [], u.get("BuildCache") or []
-    total = int(u.get("LayersSize") or 0)
-    used = [i for i in images if i.get("Containers", 0) > 0]
-    kept = sum(i["Size"] - max(i.get("SharedSize", 0), 0) for i in used if i["Size"] != -1)
-    stopped = [c for c in containers if c.get("State") not in {"running", "paused", "restarting"}]
-    sizes = [(v.get("UsageData") or {}) for v in volumes]
-    free = [v for v in sizes if v.get("RefCount", 0) == 0]
-    idle = sum(b.get("Size", 0) for b in cache if not b.get("InUse") and not b.get("Shared"))
-    rows = [
-        _df_row("Images", len(images), len(used), total, total - kept),
-        _df_row("Containers", len(containers), len(containers) - len(stopped),
-                sum(c.get("SizeRw") or 0 for c in containers), sum(c.get("SizeRw") or 0 for c in stopped)),
-        _df_row("Local Volumes", len(volumes), len(volumes) - len(free),
-                sum(max(v.get("Size", 0), 0) for v in sizes), sum(max(v.get("Size", 0), 0) for v in free)),
-        _df_row("Build Cache", len(cache), sum(1 for b in cache if b.get("InUse")),
-                sum(b.get("Size", 0) for b in cache if not b.get("Shared")), idle, percent=False),
-    ]  # fmt: skip
-    return DF.show(rows, options.text("format"))
-
-
-def _df_row(name: str, total: int, active: int, size: int, free: int, *, percent: bool = True) -> dict[str, str]:
-    share = f" ({free * 100 // size}%)" if percent and size > 0 else ""
-    return {
-        "Type": name,
-        "TotalCount": str(total),
-        "Active": str(active),
-        "Size": units_size(size),
-        "Reclaimable": f"{units_size(free)}{share}",
-    }
 
 
 @command

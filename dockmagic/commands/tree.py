@@ -47,7 +47,8 @@ INDEX = {
     "network.prune network.inspect",
     "volumes": "volume.ls volume.list volume.create volume.rm volume.remove volume.prune volume.inspect",
     "inspecting": "inspect container.inspect image.inspect",
-    "system": "version info system.info events system.events system.df system.prune flow",
+    "system": "version info system.info events system.events system.prune flow",
+    "diskusage": "system.df",
     "contexts": "context.ls context.list context.use context.show context.create context.rm context.remove "
     "context.inspect",
 }

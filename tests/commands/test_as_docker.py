@@ -112,6 +112,8 @@ network ls -q
 network ls
 network inspect nothing
 system df --format '{{.Type}} {{.TotalCount}}'
+system df -v
+system df -v --format '{{range .Images}}{{.Repository}} {{.UniqueSize}} {{end}}{{range .Volumes}}{{.Name}} {{.Links}}{{end}}'
 run --rm alpine echo hello
 run --rm alpine sh -c 'echo out; echo err >&2; exit 3'
 run --rm alpine no-such-command
