@@ -15,9 +15,28 @@ from dockmagic.runtime.namespaces.devices import LINKS, NODES
 from dockmagic.runtime.spec import Mount, Spec
 from dockmagic.runtime.tracer.namespace import Mounted, Namespace
 
+_DEV = "dev"
+
+
+def _devices() -> list[str]:
+    return [name for name in (*NODES, "ptmx") if os.path.exists(f"/dev/{name}")]
+
+
+def make_devices(state: str) -> None:
+    """The folder that every container's /dev shows, below ``state``: what of it needs no Spec. Raises OSError."""
+    dev = os.path.join(state, _DEV)
+    os.mkdir(dev, 0o755)
+    for name, target in LINKS:
+        if name != "ptmx":
+            os.symlink(target, f"{dev}/{name}")
+    for name in _devices():
+        os.close(os.open(f"{dev}/{name}", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+    for name in ("pts", "shm", "mqueue"):
+        os.mkdir(f"{dev}/{name}")
+
 
 class Layout:
-    """Makes the namespace of ``spec``, with its folders below ``state``."""
+    """Makes the namespace of ``spec``, with its folders below ``state``, where :func:`make_devices` has been."""
 
     def __init__(self, spec: Spec, state: str) -> None:
         self._spec = spec
@@ -78,18 +97,11 @@ class Layout:
             self._put(b"/sys/class/net", self._folder("net"), read_only=True, kind="sysfs")
 
     def _make_dev(self, console: str) -> None:
-        dev = self._folder("dev")
+        dev = self._folder(_DEV)
         self._put(b"/dev", dev, private=True, kind="devtmpfs")
         self._make_point(f"{self._rootfs}/dev", b"/dev", True)
-        for name, target in LINKS:
-            if name != "ptmx":
-                os.symlink(target, f"{dev}/{name}")
-        for name in (*NODES, "ptmx"):  # with the fewest calls: every container waits for them
-            if os.path.exists(f"/dev/{name}"):
-                os.close(os.open(f"{dev}/{name}", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
-                self._put(b"/dev/" + name.encode(), f"/dev/{name}", kind="device")
-        for name in ("pts", "shm", "mqueue"):
-            os.mkdir(f"{dev}/{name}")
+        for name in _devices():
+            self._put(b"/dev/" + name.encode(), f"/dev/{name}", kind="device")
         if os.path.isdir("/dev/pts"):
             self._put(b"/dev/pts", "/dev/pts", kind="devpts")
         if console:

@@ -48,6 +48,11 @@ _MASK = (1 << 64) - 1
 _REMEMBERED = 1.0
 """Seconds that what was found out of paths may be believed: the engine changes files of running containers (docker cp),
 and a link it replaces there must be seen."""
+_ANSWERED = (
+    "stat", "lstat", "newfstatat", "fstat", "statx", "readlink", "readlinkat", "access", "faccessat", "faccessat2",
+    "getcwd", "uname",
+)  # fmt: skip
+"""Calls that the tracer answers itself, so that nothing has to be put into the process for them."""
 # asm-generic/mman.h
 _PROT_READ_WRITE = 3
 _MAP_PRIVATE_ANONYMOUS = 0x22
@@ -68,6 +73,7 @@ class Loop:
         self._words = guest.words
         numbers = guest.arch.numbers
         self._table = {numbers[name]: handler for name, handler in handlers.items() if name in numbers}
+        self._answered = {numbers[name] for name in _ANSWERED if name in numbers}
         self._clone = numbers["clone"]
         self._vfork = numbers.get("vfork", -1)
         self._mmap = numbers["mmap"]
@@ -82,8 +88,7 @@ class Loop:
         """What to do with the wait status of these processes when they end."""
 
     def adopt(self, pid: int, credentials: Credentials, umask: int = 0o022) -> Task:
-        """Trace a process that waits to be let go. Raises OSError."""
-        kernel.seize(pid)
+        """Know a process that is traced already and waits to be let go."""
         fs = FsState()
         fs.umask = umask
         task = self._tasks[pid] = Task(pid, pid, fs, AddressSpace(), credentials)
@@ -94,7 +99,7 @@ class Loop:
         waitpid, tasks, table = os.waitpid, self._tasks, self._table
         words, load, skip = self._words, self._registers.load, self._registers.skip
         store, number = self._registers.store, self._registers.number_index
-        monotonic, forget_at = time.monotonic, 0.0
+        answered, monotonic, forget_at = self._answered, time.monotonic, 0.0
         while True:
             try:
                 pid, status = waitpid(-1, WALL)
@@ -109,7 +114,7 @@ class Loop:
                 forget_at = monotonic() + _REMEMBERED
             task = tasks[pid]
             load(pid)
-            if task.scratch is None and task.reserve(0) is None:
+            if task.scratch is None and task.reserve(0) is None and words[number] not in answered:
                 self._make_scratch(task, SLOT)
                 continue
             try:

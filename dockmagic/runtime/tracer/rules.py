@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+import functools
 
 from dockmagic.runtime.tracer.arch import Architecture
 from dockmagic.runtime.tracer.filter import ALLOW, TRACE, Case, FilterBuilder, answer
@@ -35,7 +35,8 @@ _IOCTL_REFUSED = (0x40086602, 0x401C5820, 0x5412)
 _SO_PEERCRED = 17  # asm-generic/socket.h
 
 
-def build(arch: Architecture, traced: Iterable[str], *, guard_descriptors: bool) -> bytes:
+@functools.lru_cache
+def build(arch: Architecture, traced: tuple[str, ...], *, guard_descriptors: bool) -> bytes:
     """The program for calls ``traced`` by handlers. ``guard_descriptors``: a descriptor open for reading may be of a
     layer's file or on a read-only mount, so that changing its times must be seen too."""
     builder = FilterBuilder(arch)

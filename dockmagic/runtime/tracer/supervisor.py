@@ -23,7 +23,7 @@ from dockmagic.runtime import libc, messages
 from dockmagic.runtime.protocols import StartError
 from dockmagic.runtime.spec import Spec
 from dockmagic.runtime.tracer import kernel, rules
-from dockmagic.runtime.tracer.arch import current
+from dockmagic.runtime.tracer.arch import Architecture, current
 from dockmagic.runtime.tracer.copyup import CopyUp
 from dockmagic.runtime.tracer.elf import Programs
 from dockmagic.runtime.tracer.guest import Guest, Handler
@@ -34,13 +34,14 @@ from dockmagic.runtime.tracer.layout import Layout, staging_folder
 from dockmagic.runtime.tracer.limits import PERIOD, MemoryWatch
 from dockmagic.runtime.tracer.loop import Loop
 from dockmagic.runtime.tracer.memory import AddressSpace
+from dockmagic.runtime.tracer.namespace import Namespace
 from dockmagic.runtime.tracer.network import Network, Space, address_for, privileged_ports_refused
-from dockmagic.runtime.tracer.start import become_guest
+from dockmagic.runtime.tracer.ready import Ground, Seed, sow
 from dockmagic.runtime.tracer.task import FsState, Task
 
-CONTROL = "control"
 FIRST = "first"
-"""In the state folder: the first process's pid and start time."""
+"""In the state folder: the first process's pid."""
+_LOG = "tracer.log"
 _UMASK = 0o022
 _PAUSE_LOOK = 0.2
 """Seconds between two looks, while paused, whether the first process was killed."""
@@ -49,41 +50,42 @@ _PAUSE_LOOK = 0.2
 class Supervisor:
     """See the module. :meth:`run` never returns."""
 
-    def __init__(self, spec: Spec, state: str, programs: str, shim: socket.socket) -> None:
-        arch = current()
-        if arch is None:
-            raise StartError(f"the tracer does not know this machine ({os.uname().machine})", 128)
+    def __init__(
+        self, spec: Spec, stdio: tuple[int, int, int], ground: Ground, programs: str, shim: socket.socket
+    ) -> None:
+        arch = machine()
         self._spec = spec
-        self._state = state
+        self._stdio = stdio
+        self._ground = ground
+        self._state = state = ground.state
+        self._control = ground.control
         self._shim = shim
         self._code = 128
         self._out_of_memory = False
         self._paused = False
         console = ""
         if spec.terminal:
-            console = os.ttyname(0)
+            console = os.ttyname(stdio[0])
         namespace = Layout(spec, state).build(console)
         self._staging = staging_folder(spec.rootfs, state) if spec.copy_on_write else ""
         copy_up = CopyUp(os.fsencode(self._staging)) if spec.copy_on_write else None
         self._guest = Guest(arch, namespace, copy_up, spec.hostname, spec.domainname)
         self._guest.proc_files.copies = os.fsencode(programs)
         self._execute = Execute(self._guest, Programs(os.fsencode(programs), arch.elf_machine))
-        table: dict[str, Handler] = {}
-        for family in (opening, paths, stat, metadata, identity, system, xattr):
-            table.update(family.handlers(self._guest))
-        table.update(sockets.handlers(self._guest, network_of(spec)))
-        table.update(self._execute.table())
+        table = handlers_of(self._guest, self._execute, network_of(spec))
         guarded = spec.copy_on_write or spec.read_only or any(mount.read_only for mount in spec.mounts)
-        self._filter = rules.build(arch, table, guard_descriptors=guarded)
-        self._loop = Loop(self._guest, table, self._execute, _log_beside(state), first_is_init=not spec.init)
-        self._control = messages.listen(state, CONTROL)
+        self._filter = rules.build(arch, tuple(table), guard_descriptors=guarded)
+        self._loop = Loop(
+            self._guest, table, self._execute, os.path.join(os.path.dirname(state), _LOG), first_is_init=not spec.init
+        )
 
     def run(self) -> NoReturn:
         try:
             self._make_working_directory()
-            self._guest.first = self._start(self._spec, (0, 1, 2), self._shim)
+            self._guest.first = self._start(self._ground.seed, self._spec, self._stdio, self._shim)
             self._note_first()
-            self._let_go_of_stdio()
+            for fd in self._stdio:
+                os.close(fd)  # so that the shim sees the end of the streams when the container closes them
             signal.signal(signal.SIGUSR1, lambda _number, _frame: self._serve())
             self._watch_memory()
             gc.disable()  # handlers leave no cycles behind
@@ -98,26 +100,14 @@ class Supervisor:
 
     # --- starting ---
 
-    def _start(self, spec: Spec, stdio: tuple[int, int, int], shim: socket.socket) -> int:
-        """Fork, trace, let go; the pid. What goes wrong before the exec is told to ``shim`` by the child itself."""
-        go_near, go_far = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            os.close(go_far)
-            become_guest(spec, stdio, shim, go_near, self._filter)
-        os.close(go_near)
-        user = spec.user
-        try:
-            task = self._loop.adopt(pid, Credentials.of(user.uid, user.gid, user.groups), _UMASK)
-        except OSError as error:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            raise StartError(f"ptrace: {error.strerror}", 128) from error
-        task.fs.umask = _UMASK
-        self._loop.started[pid] = lambda: messages.send(shim, {"pid": pid})
+    def _start(self, seed: Seed, spec: Spec, stdio: tuple[int, int, int], shim: socket.socket) -> int:
+        """Let ``seed`` become the process of ``spec``; the pid."""
+        pid, user = seed.pid, spec.user
+        task = self._loop.adopt(pid, Credentials.of(user.uid, user.gid, user.groups), _UMASK)
+        task.space.free.append(seed.scratch)
+        self._loop.started[pid] = lambda: messages.send(shim, {"pid": pid, "state": self._state})
         self._loop.ended[pid] = lambda status: self._ended(pid, status, shim)
-        os.write(go_far, b"g")
-        os.close(go_far)
+        seed.grow(spec, stdio, shim, self._filter)
         return pid
 
     def _make_working_directory(self) -> None:
@@ -135,14 +125,7 @@ class Supervisor:
 
     def _note_first(self) -> None:
         with open(os.path.join(self._state, FIRST), "wb") as file:
-            file.write(b"%d %d" % (self._guest.first, os.getpid()))
-
-    def _let_go_of_stdio(self) -> None:
-        """So that the shim sees the end of the streams when the container closes them."""
-        null = os.open(os.devnull, os.O_RDWR)
-        for number in (0, 1, 2):
-            os.dup2(null, number)
-        os.close(null)
+            file.write(b"%d" % self._guest.first)
 
     def _watch_memory(self) -> None:
         if not self._spec.limits.memory:
@@ -203,7 +186,7 @@ class Supervisor:
             with open(os.dup(fds[0]), "rb") as file:
                 file.seek(0)
                 spec: Spec = pickle.load(file)
-            self._start(spec, (fds[1], fds[2], fds[3]), connection)
+            self._start(sow(), spec, (fds[1], fds[2], fds[3]), connection)
         finally:
             for fd in fds:
                 os.close(fd)
@@ -239,7 +222,7 @@ class Supervisor:
             pass  # the shim has gone
 
     def _clean(self) -> None:
-        shutil.rmtree(self._state, ignore_errors=True)
+        self._ground.remove()
         if self._staging and self._staging != self._spec.rootfs:
             shutil.rmtree(self._staging, ignore_errors=True)
 
@@ -251,10 +234,6 @@ def _ended(pid: int) -> bool:
             return file.read().rpartition(b") ")[2][:1] in (b"Z", b"X")
     except OSError:
         return True
-
-
-def _log_beside(state: str) -> str:
-    return os.path.join(os.path.dirname(state), "tracer.log")
 
 
 def network_of(spec: Spec) -> Network | None:
@@ -270,10 +249,42 @@ def network_of(spec: Spec) -> Network | None:
     return None
 
 
-def be_supervisor(spec: Spec, state: str, programs: str, shim: socket.socket) -> NoReturn:
-    """The rest of a process that was forked for this: standard streams are the container's, ``shim`` its shim's."""
+def machine() -> Architecture:
+    """This machine's tables. Raises StartError where the tracer has none for it."""
+    arch = current()
+    if arch is None:
+        raise StartError(f"the tracer does not know this machine ({os.uname().machine})", 128)
+    return arch
+
+
+def handlers_of(guest: Guest, execute: Execute, network: Network | None) -> dict[str, Handler]:
+    """The handlers of all calls that stop, by name."""
+    table: dict[str, Handler] = {}
+    for family in (opening, paths, stat, metadata, identity, system, xattr):
+        table.update(family.handlers(guest))
+    table.update(sockets.handlers(guest, network))
+    table.update(execute.table())
+    return table
+
+
+def rehearse(folder: str) -> None:
+    """Do once, for no container, what is the same for all: build the filter, which is remembered for forks of this
+    process, and touch memory that each would have to copy (a millisecond)."""
+    arch = current()
+    if arch is None:
+        return
+    guest = Guest(arch, Namespace(os.fsencode(folder)), None, "")
+    execute = Execute(guest, Programs(os.fsencode(folder), arch.elf_machine))
+    for network in (Network("127.255.255.254", shifted=False), None):
+        table = handlers_of(guest, execute, network)
+        for guarded in (True, False):
+            rules.build(arch, tuple(table), guard_descriptors=guarded)
+
+
+def be_supervisor(folder: str, programs: str, shim: socket.socket) -> NoReturn:
+    """The rest of a process that was forked for this: it waits on ``shim`` for a Spec and streams, or for its end."""
+    parent = os.getppid()
     libc.set_name("dockmagic-trace")
-    libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)  # and EXITKILL then ends the container
     libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
@@ -281,11 +292,26 @@ def be_supervisor(spec: Spec, state: str, programs: str, shim: socket.socket) ->
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     os.umask(_UMASK)
     try:
-        Supervisor(spec, state, programs, shim).run()
+        machine()
+        ground = Ground(folder)
+        rehearse(programs)
+        received = messages.receive(shim)
+        if received is None:
+            ground.give_up()
+            os._exit(0)
+        libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)  # and EXITKILL then ends the container
+        if os.getppid() != parent:
+            ground.give_up()
+            os._exit(0)
+        work, *stdio = received[1]
+        with open(work, "rb") as file:
+            file.seek(0)
+            spec: Spec = pickle.load(file)
+        Supervisor(spec, (stdio[0], stdio[1], stdio[2]), ground, programs, shim).run()
     except StartError as error:
         messages.send(shim, {"error": str(error), "code": error.code})
     except BaseException:
-        with open(_log_beside(state), "a", encoding="utf-8") as log:
+        with open(os.path.join(folder, _LOG), "a", encoding="utf-8") as log:
             traceback.print_exc(file=log)
         messages.send(shim, {"error": f"the tracer failed: {sys.exc_info()[1]!r}", "code": 128})
     finally:

@@ -8,13 +8,12 @@ import select
 import shutil
 import signal
 import socket
-import tempfile
 
 from dockmagic.runtime import messages
 from dockmagic.runtime.protocols import Capability, StartError
 from dockmagic.runtime.spec import Spec
 from dockmagic.runtime.tracer import elf, supervisor
-from dockmagic.runtime.tracer.arch import current
+from dockmagic.runtime.tracer.ready import CONTROL, is_left
 
 _STOPPED = "cannot exec in a stopped container"
 _RETRY = 0.02
@@ -59,7 +58,7 @@ class Traced:
 
     def _ask(self, operation: str) -> None:
         if self._code is None and self._state:
-            with messages.connect(self._state, supervisor.CONTROL) as connection:
+            with messages.connect(self._state, CONTROL) as connection:
                 messages.send(connection, {"op": operation})
                 _ring(connection, self._keeper)
                 messages.receive(connection)
@@ -74,39 +73,59 @@ class TracerTier:
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._programs = os.path.join(folder, "programs")
+        self._ready: tuple[int, socket.socket] | None = None
         os.makedirs(folder, mode=0o700, exist_ok=True)
         programs = os.fsencode(self._programs)
         os.makedirs(programs, mode=0o700, exist_ok=True)
         elf.prune(programs)
         self._sweep()
-        current()  # imports this machine's tables here, where many supervisors are forked from
+        supervisor.rehearse(self._programs)  # here, where many supervisors are forked from
 
     def probe(self) -> Capability:
         from dockmagic.runtime.tracer.probe import probe
 
         return probe(self._folder)
 
-    def launch(self, spec: Spec, stdio: tuple[int, int, int]) -> Traced:
+    def get_ready(self) -> None:
+        """Fork a supervisor that waits for the next container, whoever knows of it first."""
+        self._ready = self._fork()
+
+    def _fork(self) -> tuple[int, socket.socket]:
+        """(a supervisor's pid, our end of its socket)"""
         ours, theirs = messages.pair()
-        state = tempfile.mkdtemp(prefix=spec.id[:12].replace("/", "-") + "-", dir=self._folder)
         keeper = os.fork()
         if keeper == 0:
             ours.close()
-            kept = os.dup(theirs.fileno())
-            shim = _alone(stdio, kept)
-            supervisor.be_supervisor(spec, state, self._programs, shim)
+            supervisor.be_supervisor(self._folder, self._programs, _alone(theirs))
         theirs.close()
+        return keeper, ours
+
+    def launch(self, spec: Spec, stdio: tuple[int, int, int]) -> Traced:
+        (keeper, ours), self._ready = self._ready or self._fork(), None
+        work = os.memfd_create("dockmagic-start")
         try:
-            pid = _await_start(ours)
+            os.write(work, pickle.dumps(spec, protocol=5))
+            try:
+                messages.send(ours, {}, (work, *stdio))
+            except OSError:  # one that was forked ahead, and killed
+                keeper, ours = self._fork()
+                messages.send(ours, {}, (work, *stdio))
+        finally:
+            os.close(work)
+        try:
+            pid, state = _await_start(ours, "the tracer ended before the container started")
         except StartError:
             os.waitpid(keeper, 0)
             raise
         return Traced(pid, ours, keeper, state)
 
     def execute(self, target: int, spec: Spec, stdio: tuple[int, int, int]) -> Traced:
+        if self._ready is not None:
+            self._ready[1].close()  # the supervisor that waits for a container ends
+            self._ready = None
         state, keeper = self._find(target)
         try:
-            connection = messages.connect(state, supervisor.CONTROL)
+            connection = messages.connect(state, CONTROL)
             work = os.memfd_create("dockmagic-exec")
             os.write(work, pickle.dumps(spec, protocol=5))
             messages.send(connection, {"op": "exec"}, (work, *stdio))
@@ -114,19 +133,13 @@ class TracerTier:
             _ring(connection, keeper)
         except OSError as error:
             raise StartError(_STOPPED, 128) from error
-        return Traced(_await_start(connection, _STOPPED), connection)
+        return Traced(_await_start(connection, _STOPPED)[0], connection)
 
     def _sweep(self) -> None:
         """Remove what supervisors left that were killed."""
         for name in os.listdir(self._folder):
-            state = os.path.join(self._folder, name)
-            try:
-                with open(os.path.join(state, supervisor.FIRST), "rb") as file:
-                    keeper = int(file.read().split()[1])
-            except (OSError, ValueError, IndexError):
-                continue  # not a container's, or one that is just starting
-            if not os.path.exists(f"/proc/{keeper}"):
-                shutil.rmtree(state, ignore_errors=True)
+            if is_left(name):
+                shutil.rmtree(os.path.join(self._folder, name), ignore_errors=True)
 
     def _find(self, target: int) -> tuple[str, int]:
         """(the state folder, the supervisor's pid) of the container whose first process is ``target``."""
@@ -134,11 +147,11 @@ class TracerTier:
             state = os.path.join(self._folder, name)
             try:
                 with open(os.path.join(state, supervisor.FIRST), "rb") as file:
-                    first, keeper = (int(word) for word in file.read().split())
+                    first = int(file.read())
             except (OSError, ValueError):
                 continue
             if first == target:
-                return state, keeper
+                return state, int(name.partition("-")[0])
         raise StartError(_STOPPED, 128)
 
 
@@ -150,22 +163,23 @@ def _ring(connection: socket.socket, keeper: int) -> None:
             return
 
 
-def _await_start(connection: socket.socket, gone: str = "the tracer ended before the container started") -> int:
-    """The pid, once the program runs. Raises StartError with what its process said instead, or with ``gone``."""
+def _await_start(connection: socket.socket, gone: str) -> tuple[int, str]:
+    """(pid, state folder) once the program runs. Raises StartError with what its process said instead, or ``gone``."""
     received = messages.receive(connection)
     if received is None:
         raise StartError(gone, 128)
     message, _fds = received
     if "error" in message:
         raise StartError(str(message["error"]), int(message["code"]))
-    return int(message["pid"])
+    return int(message["pid"]), str(message["state"])
 
 
-def _alone(stdio: tuple[int, int, int], shim: int) -> socket.socket:
-    """In the forked supervisor: keep nothing of the shim's but the streams and ``shim``."""
-    copies = [os.dup(fd) for fd in stdio]
-    for number, fd in enumerate(copies):
-        os.dup2(fd, number)
-    kept = os.dup2(shim, 3, inheritable=False) if shim != 3 else shim
+def _alone(shim: socket.socket) -> socket.socket:
+    """In the forked supervisor: keep nothing of the shim's but ``shim``."""
+    kept = os.dup(shim.fileno())
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+    kept = os.dup2(kept, 3, inheritable=False) if kept != 3 else kept
     os.closerange(4, 1 << 16)
     return socket.socket(fileno=kept)

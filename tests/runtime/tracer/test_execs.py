@@ -77,3 +77,38 @@ def test_a_container_that_ended_takes_none(box: Box) -> None:
     result = box.run("true")
     with pytest.raises(StartError, match="cannot exec in a stopped container"):
         box.execute(result.launched.pid, "true")
+
+
+def test_a_supervisor_forked_ahead_serves_the_next_container(box: Box) -> None:
+    box.tier.get_ready()
+    assert box.tier._ready is not None
+    keeper, _connection = box.tier._ready
+    launched = box.background("sleep", "300")
+    assert launched._keeper == keeper
+    assert box.tier._ready is None
+    assert box.execute(launched.pid, "echo", "ran").out == "ran\n"
+    launched.signal(signal.SIGKILL)
+    assert launched.wait() == 137
+
+
+def test_a_supervisor_nobody_needs_leaves_nothing(box: Box) -> None:
+    folder = box.tier._folder
+    first = box.background("sleep", "300")
+    before = set(os.listdir(folder))
+    box.tier.get_ready()
+    assert box.tier._ready is not None
+    keeper, _connection = box.tier._ready
+    assert box.execute(first.pid, "true").code == 0
+    assert os.waitpid(keeper, 0)[1] == 0
+    assert set(os.listdir(folder)) == before
+    first.signal(signal.SIGKILL)
+    first.wait()
+
+
+def test_a_supervisor_killed_while_it_waits_is_replaced(box: Box) -> None:
+    box.tier.get_ready()
+    assert box.tier._ready is not None
+    keeper, _connection = box.tier._ready
+    os.kill(keeper, signal.SIGKILL)
+    os.waitpid(keeper, 0)
+    assert box.lines("echo ran") == ["ran"]

@@ -19,7 +19,7 @@ class StatLayout:
     """st_rdev"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Architecture:
     """One machine's tables. Register numbers count 64-bit words of the set that NT_PRSTATUS gives."""
 
