@@ -1,10 +1,4 @@
-"""BuildKit's own integration cases against the Builder.
-
-A program: ``python -m tests.builder.cases CASES RESULT [PART…]``.
-
-It runs as a process of its own, for the runtime has to be opened before any thread. The result is JSON: for each case
-an id and what differs (nothing: it passed). PARTs choose cases by a part of their id.
-"""
+"""BuildKit's own integration cases: their contexts, what they compare, and a Builder that has their base images."""
 
 from __future__ import annotations
 
@@ -14,12 +8,7 @@ import io
 import json
 import os
 import re
-import sys
 import tarfile
-import tempfile
-import threading
-import time
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +50,14 @@ def context_tar(entries: list[Case]) -> io.BytesIO:
 
 def layer_entries(layer: Any) -> list[Case]:
     """What a layer's tar holds, in the cases' shape."""
+    with layer.open_tar() as stream:
+        return tar_entries(stream)
+
+
+def tar_entries(stream: Any) -> list[Case]:
+    """What a tar holds, plain or compressed."""
     found = []
-    with layer.open_tar() as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+    with tarfile.open(fileobj=stream, mode="r|*") as tar:
         for member in tar:
             name = member.name + ("/" if member.isdir() else "")
             entry: Case = {
@@ -123,6 +118,77 @@ def local_entries(entries: list[Case]) -> list[Case]:
     return made
 
 
+def _difference(ours: list[Case], theirs: list[Case]) -> str:
+    more = [entry for entry in ours if entry not in theirs]
+    less = [entry for entry in theirs if entry not in ours]
+    return f"ours alone {more}, theirs alone {less}" if more or less else "another order"
+
+
+def local_difference(ours: list[Case], theirs: list[Case]) -> list[str]:
+    """What is otherwise in a local output."""
+    mine, other = local_entries(ours), local_entries(theirs)
+    return [] if mine == other else [f"local output: {_difference(mine, other)}"]
+
+
+def compare_image(config: Case, layers: list[list[Case]], wanted: Case) -> list[str]:
+    """What differs between an image and a case's, layer by layer."""
+    problems = []
+    ours, theirs = normal_config(config), normal_config(wanted["config"])
+    for key in sorted({*ours, *theirs}):
+        if key == "history":
+            continue
+        if ours.get(key) != theirs.get(key):
+            problems.append(f"{key}: {ours.get(key)!r} instead of {theirs.get(key)!r}")
+    if ours["history"] != theirs["history"]:
+        problems.append(f"history: {_difference(ours['history'], theirs['history'])}")
+    if len(layers) != len(wanted["layers"]):
+        return [*problems, f"{len(layers)} layers instead of {len(wanted['layers'])}"]
+    for number, (layer, described) in enumerate(zip(layers, wanted["layers"], strict=True)):
+        if "entries" not in described:
+            continue
+        found = [only(entry, LAYER_KEYS) for entry in layer]
+        entries = [only(entry, LAYER_KEYS) for entry in described["entries"]]
+        if found != entries:
+            problems.append(f"layer {number}: {_difference(found, entries)}")
+    return problems
+
+
+def with_dockerfile(case: Case) -> tuple[list[Case], str]:
+    """A case's context with its Dockerfile, and that one's name: hidden when it came from a folder of its own."""
+    files, filename = list(case["context"]), case["filename"]
+    if any(entry["path"] == filename for entry in files):
+        return files, filename
+    filename = ".hidden.dockerfile"
+    files.append({"path": filename, "type": "file", "mode": "0600", "text": case["dockerfile"]})
+    files.append({"path": f"{filename}.dockerignore", "type": "file", "mode": "0600", "text": ".hidden*\n"})
+    return files, filename
+
+
+def base_images(conformance: Path) -> list[tuple[str, Case, list[bytes]]]:
+    """busybox and alpine as the cases had them: name, config, layers' tars."""
+    cases = {case["id"]: case for case in json.loads((conformance / "integration_cases.json").read_text())}
+    rootfs = (conformance / "busybox-rootfs.tar").read_bytes()
+    release = context_tar(
+        [
+            {"path": "etc", "type": "dir", "mode": "0755"},
+            {"path": "etc/alpine-release", "type": "file", "mode": "0644", "text": "3.99\n"},
+            {"path": "etc/os-release", "type": "file", "mode": "0644", "text": "ID=alpine\n"},
+        ]
+    ).getvalue()
+    found = []
+    for name, source, tars in (
+        ("busybox", "TestGlobalArg#1", [rootfs]),
+        ("alpine", "TestNamedImageContextPlatform#1", [rootfs, release]),
+    ):
+        diff_ids = ["sha256:" + hashlib.sha256(tar).hexdigest() for tar in tars]
+        config = {
+            **cases[source]["expect"]["images"][0]["config"],
+            "rootfs": {"type": "layers", "diff_ids": diff_ids},
+        }
+        found.append((name, config, tars))
+    return found
+
+
 def normal_error(text: str) -> str:
     """Without the names that are made up anew each time."""
     return re.sub(r"of ref \S+::\S+:", "of ref X:", text.removeprefix("failed to solve: "))
@@ -177,121 +243,13 @@ class Driver:
         self._bases(conformance)
 
     def _bases(self, conformance: Path) -> None:
-        cases = {case["id"]: case for case in json.loads((conformance / "integration_cases.json").read_text())}
-        rootfs = (conformance / "busybox-rootfs.tar").read_bytes()
-        busybox = cases["TestGlobalArg#1"]["expect"]["images"][0]["config"]
-        alpine = cases["TestNamedImageContextPlatform#1"]["expect"]["images"][0]["config"]
-        release = context_tar(
-            [
-                {"path": "etc", "type": "dir", "mode": "0755"},
-                {"path": "etc/alpine-release", "type": "file", "mode": "0644", "text": "3.99\n"},
-                {"path": "etc/os-release", "type": "file", "mode": "0644", "text": "ID=alpine\n"},
-            ]
-        ).getvalue()
-        self._image("busybox", busybox, [rootfs])
-        self._image("alpine", alpine, [rootfs, release])
-
-    def _image(self, name: str, config: Case, tars: list[bytes]) -> None:
         from dockmagic.images.blobs import BlobLayer
 
-        layers = []
-        for tar in tars:
-            digest, size = self.store.content.put(gzip.compress(tar, mtime=0))
-            diff_id = "sha256:" + hashlib.sha256(tar).hexdigest()
-            media_type = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-            layers.append(BlobLayer(self.store.content, digest, size, media_type, diff_id))
-        config = {**config, "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]}}
-        image = self.store.add(json.dumps(config).encode(), layers)
-        self.store.tag(image.id, name)
-
-    def run(self, case: Case) -> list[str]:
-        """What differs from what BuildKit did."""
-        from dockmagic.builder.request import BuildError, BuildRequest
-
-        expected = case["expect"]
-        local = Path(tempfile.mkdtemp(dir=self.root)) if expected["local_output"] is not None else None
-        files, filename = list(case["context"]), case["filename"]
-        if not any(entry["path"] == filename for entry in files):  # it came from a folder of its own
-            text = case["dockerfile"]
-            filename = ".hidden.dockerfile"
-            files.append({"path": filename, "type": "file", "mode": "0600", "text": text})
-            files.append({"path": f"{filename}.dockerignore", "type": "file", "mode": "0600", "text": ".hidden*\n"})
-        request = BuildRequest(
-            context=context_tar(files),
-            dockerfile=filename,
-            attributes=dict(case["attrs"]),
-            secrets={name: value.encode() for name, value in case["secrets"].items()},
-            named_contexts={name: context_tar(files) for name, files in (case["other_mounts"] or {}).items()},
-            outputs=[{"type": "local", "dest": str(local)}] if local else [],
-        )
-        logs: list[bytes] = []
-        try:
-            result = self.builder.build(
-                request, lambda status: logs.extend(entry.msg for entry in status.logs), threading.Event()
-            )
-        except BuildError as error:
-            if expected["error"] is None:
-                return [f"error: {error}", *[f"log: {line!r}" for line in logs[-8:]]]
-            found, wanted = normal_error(str(error)), normal_error(expected["error"])
-            return [] if found == wanted else [f"error: {found!r} instead of {wanted!r}"]
-        if expected["error"] is not None:
-            return [f"no error instead of {expected['error']!r}"]
-        problems = []
-        images = [self.store.get(id) for id in result.platforms.values()]
-        for image, wanted in zip(images, expected["images"] or images, strict=True):
-            if expected["images"]:
-                problems += self._compare(image, wanted)
-        if local is not None:
-            theirs, ours = local_entries(expected["local_output"]), local_entries(folder_entries(local))
-            if ours != theirs:
-                problems.append(f"local output: {_difference(ours, theirs)}")
-        return problems
-
-    def _compare(self, image: Any, wanted: Case) -> list[str]:
-        problems = []
-        ours, theirs = normal_config(image.config), normal_config(wanted["config"])
-        for key in sorted({*ours, *theirs}):
-            if key == "history":
-                continue
-            if ours.get(key) != theirs.get(key):
-                problems.append(f"{key}: {ours.get(key)!r} instead of {theirs.get(key)!r}")
-        if ours["history"] != theirs["history"]:
-            problems.append(f"history: {_difference(ours['history'], theirs['history'])}")
-        if len(image.layers) != len(wanted["layers"]):
-            return [*problems, f"{len(image.layers)} layers instead of {len(wanted['layers'])}"]
-        for number, (layer, described) in enumerate(zip(image.layers, wanted["layers"], strict=True)):
-            if "entries" not in described:
-                continue
-            found = [only(entry, LAYER_KEYS) for entry in layer_entries(layer)]
-            entries = [only(entry, LAYER_KEYS) for entry in described["entries"]]
-            if found != entries:
-                problems.append(f"layer {number}: {_difference(found, entries)}")
-        return problems
-
-
-def _difference(ours: list[Case], theirs: list[Case]) -> str:
-    more = [entry for entry in ours if entry not in theirs]
-    less = [entry for entry in theirs if entry not in ours]
-    return f"ours alone {more}, theirs alone {less}" if more or less else "another order"
-
-
-def main(conformance: Path, result: Path, parts: list[str]) -> None:
-    """Run the cases in their order, for later ones of a test build on the cache of earlier ones."""
-    with tempfile.TemporaryDirectory(prefix="dockmagic-cases-") as folder:
-        driver = Driver(Path(folder), conformance)
-        outcomes = []
-        for case in json.loads((conformance / "integration_cases.json").read_text()):
-            if parts and not any(part in case["id"] for part in parts):
-                continue
-            begin = time.monotonic()
-            try:
-                problems = driver.run(case)
-            except Exception:  # whatever goes wrong in one case is that case's failure
-                problems = [traceback.format_exc()[-1500:]]
-            outcomes.append({"id": case["id"], "problems": problems, "seconds": time.monotonic() - begin})
-            result.write_text(json.dumps(outcomes))
-        driver.runtime.close()
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
+        for name, config, tars in base_images(conformance):
+            layers = []
+            for tar, diff_id in zip(tars, config["rootfs"]["diff_ids"], strict=True):
+                digest, size = self.store.content.put(gzip.compress(tar, mtime=0))
+                media_type = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+                layers.append(BlobLayer(self.store.content, digest, size, media_type, diff_id))
+            image = self.store.add(json.dumps(config).encode(), layers)
+            self.store.tag(image.id, name)
