@@ -1,4 +1,4 @@
-"""A Dockerfile for the environment that a kernel runs in: Python, the distributions it has imported, the notebook."""
+"""A Dockerfile for the environment that a kernel runs in: Python, the distributions it has imported, what to run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib.metadata
 import json
 import platform
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -16,10 +16,13 @@ LEFT_OUT = frozenset(["pip", "setuptools", "wheel", "dockmagic"])
 """Distributions that the base image has, or that a container has no use for."""
 
 
-def frozen_dockerfile(modules: Iterable[str], notebook: str = "", base: str = "") -> str:
-    """The Dockerfile's text. ``modules`` are what is imported; ``notebook`` is run by a container, "" for none."""
-    if notebook and not re.fullmatch(r"[^\s\0-\x1f]+( [^\s\0-\x1f]+)*\.ipynb", notebook):
-        raise CommandError(f"{notebook} is no notebook's name")
+def frozen_dockerfile(modules: Iterable[str], program: str = "", base: str = "") -> str:
+    """The Dockerfile's text. ``modules`` are what is imported; ``program`` is the notebook (.ipynb) or script (.py)
+    that a container runs, "" for none.
+    """
+    if program and not re.fullmatch(r"[^\s\0-\x1f]+( [^\s\0-\x1f]+)*\.(ipynb|py)", program):
+        raise CommandError(f"{program} is no notebook's name and no script's: .ipynb or .py")
+    notebook = program.endswith(".ipynb")
     wanted = dict(imported_distributions(modules))
     if notebook:
         for name in ("nbconvert", "ipykernel"):
@@ -30,20 +33,24 @@ def frozen_dockerfile(modules: Iterable[str], notebook: str = "", base: str = ""
     if wanted:
         pins = [f"{n}=={v}" if v else n for n, v in sorted(wanted.items(), key=lambda p: p[0].lower())]
         lines.append("RUN pip install --no-cache-dir " + " \\\n    ".join(["", *pins]).strip())
+    if not program:
+        return "\n".join([*lines, 'CMD ["python"]']) + "\n"
+    lines.append(f"COPY {json.dumps([program, './'])}")
+    file = program.rpartition("/")[2]
     if notebook:
-        lines.append(f"COPY {json.dumps([notebook, './'])}")
-        run = ["jupyter", "nbconvert", "--to", "notebook", "--execute", "--stdout", notebook.rpartition("/")[2]]
-        lines.append(f"CMD {json.dumps(run)}")
+        lines.append(f"CMD {json.dumps(['jupyter', 'nbconvert', '--to', 'notebook', '--execute', '--stdout', file])}")
     else:
-        lines.append('CMD ["python"]')
+        lines.append(f"ENTRYPOINT {json.dumps(['python', file])}")
     return "\n".join(lines) + "\n"
 
 
-def modules_of(names: Mapping[str, Any]) -> set[str]:
-    """The modules that a namespace's values are or come from; what begins with an underscore is not the user's."""
+def modules_of(names: Mapping[str, Any], hidden: Container[str] = ()) -> set[str]:
+    """The modules that a namespace's values are or come from. Names that begin with an underscore, and ``hidden``
+    ones (what IPython itself puts there), are not the user's.
+    """
     found = set()
     for name, value in names.items():
-        if not name.startswith("_"):
+        if not name.startswith("_") and name not in hidden:
             module = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
             if isinstance(module, str):
                 found.add(module)

@@ -139,8 +139,9 @@ class DockerMagics(Magics):
             return None
         if not view.told and not wanted:
             show(view)
-        count = self._ip.execution_count
-        view.shown = lambda: bool(self._ip.execution_count == count)
+        if view.told or not wanted:
+            count = self._ip.execution_count
+            view.shown = lambda: bool(self._ip.execution_count == count)
         if getattr(self._ip, "kernel", None) is None and _alone(self._ip):
             return None  # IPython in a terminal would write an empty Out[n] for what is shown already
         return view

@@ -12,6 +12,7 @@ from dockmagic.commands.flags import Options
 from dockmagic.commands.session import Session
 from dockmagic.notebook.freeze import frozen_dockerfile, modules_of
 from dockmagic.notebook.gather import gather, gather_file, replayed
+from dockmagic.notebook.registry import Registry
 from dockmagic.views.text import Text
 from dockmagic.views.view import View
 
@@ -25,6 +26,7 @@ What dockmagic adds to docker
 Commands:
   dockerfile  Gather a notebook's Dockerfile cells into one Dockerfile, or make a cell of one
   freeze      Write a Dockerfile for the environment that this kernel runs in
+  registry    Start a small registry on this machine, to push to and pull from
 
 Run '%dockmagic COMMAND --help' for more information on a command."""
 
@@ -44,15 +46,30 @@ DOCKERFILE = usage.read(
 
 FREEZE = usage.read(
     """
-    Usage:  docker freeze [OPTIONS] [NOTEBOOK]
+    Usage:  docker freeze [OPTIONS] [PROGRAM]
 
     Write a Dockerfile for the environment that this kernel runs in
 
-    The Python version, the imported distributions with their versions, and the notebook, which a container runs.
+    The Python version, the imported distributions with their versions, and PROGRAM, a notebook or a script that a
+    container runs.
 
     Options:
           --base string     Image to build on (default "python:VERSION-slim")
       -o, --output string   Write to a file, instead of showing
+    """
+)
+
+REGISTRY = usage.read(
+    """
+    Usage:  docker registry [OPTIONS]
+
+    Start a small registry on this machine, to push to and pull from
+
+    It is gone, with its images, when the kernel ends; its value has .address, .images and .stop().
+
+    Options:
+      -p, --port int      Port to listen on, on 127.0.0.1 only; 0 takes a free one (default 5050)
+      -u, --user string   Ask for this name and a password, which is made up: .password
     """
 )
 
@@ -62,6 +79,7 @@ def own_command(shell: InteractiveShell, session: Session, words: list[str]) -> 
     commands: dict[str, tuple[usage.Usage, Callable[[InteractiveShell, Options, list[str]], View | None]]] = {
         "dockerfile": (DOCKERFILE, _dockerfile),
         "freeze": (FREEZE, _freeze),
+        "registry": (REGISTRY, _registry),
     }
     if not words or words[0] in {"--help", "help"}:
         return Text(HELP)
@@ -102,7 +120,13 @@ def _dockerfile(shell: InteractiveShell, options: Options, operands: list[str]) 
 
 def _freeze(shell: InteractiveShell, options: Options, operands: list[str]) -> View | None:
     base = options.text("base") if options.given("base") else ""
-    return _give(frozen_dockerfile(modules_of(shell.user_ns), operands[0] if operands else "", base), options)
+    modules = modules_of(shell.user_ns, shell.user_ns_hidden)
+    return _give(frozen_dockerfile(modules, operands[0] if operands else "", base), options)
+
+
+def _registry(shell: InteractiveShell, options: Options, operands: list[str]) -> View | None:
+    del shell, operands
+    return Registry(options.number("port"), options.text("user"))
 
 
 def _give(text: str, options: Options) -> View | None:

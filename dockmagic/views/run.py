@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from typing import Any
 
 from dockmagic.views.view import View, clean, render
 
 
 class RunResult(View):
-    """``r = %docker run …``: ``.stdout``, ``.stderr``, ``.exit_code``, ``.lines``, ``.json()``; iterates over lines."""
+    """``r = %docker run …``: ``.stdout``, ``.stderr``, ``.exit_code``, ``.lines``, ``.json()``; iterates."""
 
     rich = False
     told = True  # what runs writes as it goes
@@ -18,7 +16,7 @@ class RunResult(View):
     def __init__(self, stdout: bytes, stderr: bytes, exit_code: int, container: str = "") -> None:
         self.stdout_bytes = stdout
         self.stderr_bytes = stderr
-        self.exit_code = exit_code
+        self._exit_code = exit_code
         self.container = container
         """the container's id (it may be gone: --rm)"""
 
@@ -31,16 +29,8 @@ class RunResult(View):
         return self.stderr_bytes.decode("utf-8", "replace")
 
     @property
-    def lines(self) -> list[str]:
-        """The lines of stdout."""
-        return self.stdout.splitlines()
-
-    def json(self) -> Any:
-        """stdout as JSON; one value, or a list when each line is one. Raises ValueError when it is neither."""
-        try:
-            return json.loads(self.stdout)
-        except ValueError:
-            return [json.loads(line) for line in self.lines if line.strip()]
+    def exit_code(self) -> int:
+        return self._exit_code
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.lines)

@@ -43,10 +43,9 @@ class Table(View):
     def __len__(self) -> int:
         return len(self.rows)
 
-    @property
-    def lines(self) -> list[str]:
-        """The lines of the text."""
-        return self.text().splitlines()
+    def json(self) -> Any:
+        """The rows; with ``--format json`` the lines' values."""
+        return list(self.rows) if self._lines is None else super().json()
 
     def to_dataframe(self) -> Any:
         """The rows as a pandas DataFrame. Raises ImportError without pandas."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from dockmagic.views.view import View, clean, render
@@ -15,9 +16,8 @@ class Text(View):
     def __init__(self, content: str) -> None:
         self.content = content
 
-    @property
-    def lines(self) -> list[str]:
-        return self.content.splitlines()
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.lines)
 
     def text(self) -> str:
         return clean(self.content)
@@ -33,7 +33,7 @@ class Text(View):
 
 
 class Json(View):
-    """Values of the API (docker inspect): shown as JSON, and as Python values by index, iteration and ``.value``."""
+    """Values of the API (docker inspect): shown as JSON; Python values by index, iteration and ``.json()``."""
 
     rich = False
 
@@ -41,10 +41,13 @@ class Json(View):
         self.value = value
         self.content = content
 
+    def json(self) -> Any:
+        return self.value
+
     def __getitem__(self, key: Any) -> Any:
         return self.value[key]
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Any]:
         return iter(self.value)
 
     def __len__(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from functools import cache
@@ -30,6 +31,33 @@ class View:
     def html(self) -> str:
         """For a notebook: safe markup that needs no style element and no script."""
         raise NotImplementedError
+
+    @property
+    def stdout(self) -> str:
+        """The text as a command's output: what a terminal would show."""
+        text = self.text()
+        return f"{text}\n" if text else ""
+
+    @property
+    def stderr(self) -> str:
+        return ""
+
+    @property
+    def exit_code(self) -> int:
+        """0: a command that fails raises instead."""
+        return 0
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of :attr:`stdout`."""
+        return self.stdout.splitlines()
+
+    def json(self) -> Any:
+        """:attr:`stdout` as JSON; one value, or a list when each line is one. Raises ValueError when it is neither."""
+        try:
+            return json.loads(self.stdout)
+        except ValueError:
+            return [json.loads(line) for line in self.lines if line.strip()]
 
     def __str__(self) -> str:
         return self.text()

@@ -60,8 +60,12 @@ def test_an_environment_is_frozen_with_its_versions() -> None:
     assert 'COPY ["my book.ipynb", "./"]' in text
     with pytest.raises(CommandError, match="is no notebook's name"):
         frozen_dockerfile(set(), "x\nRUN evil.ipynb")
+    script = frozen_dockerfile({"jinja2"}, "steps/report.py")
+    assert script.endswith('COPY ["steps/report.py", "./"]\nENTRYPOINT ["python", "report.py"]\n')
+    assert "nbconvert" not in script
 
 
 def test_the_modules_of_a_namespace() -> None:
     names = {"a": types.ModuleType("numpy"), "_hidden": types.ModuleType("secret"), "b": Path, "c": 3}
     assert modules_of(names) == {"numpy", Path.__module__}
+    assert modules_of(names, {"b"}) == {"numpy"}

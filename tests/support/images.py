@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -60,14 +61,14 @@ def rootfs(extra: dict[str, str] | None = None) -> bytes:
     return out.getvalue()
 
 
-def archive(name: str, layer: bytes, command: list[str]) -> bytes:
+def archive(name: str, layer: bytes, command: list[str], env: Sequence[str] = ()) -> bytes:
     """A docker archive (``manifest.json``) of one image with one layer."""
     config = json.dumps(
         {
             "architecture": "amd64" if os.uname().machine == "x86_64" else "arm64",
             "os": "linux",
             "created": "2023-11-14T22:13:20Z",
-            "config": {"Env": [PATH_ENV], "Cmd": command},
+            "config": {"Env": [PATH_ENV, *env], "Cmd": command},
             "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(layer).hexdigest()]},
             "history": [{"created": "2023-11-14T22:13:20Z", "created_by": "ADD rootfs.tar / # buildkit"}],
         }
@@ -148,12 +149,20 @@ def _read(tar: tarfile.TarFile, name: str) -> bytes:
     return member.read()
 
 
-def provide(url: str, *, stand_ins: bool = False) -> None:
-    """alpine and busybox for the engine at ``url``, without a registry; of our own also what it makes itself."""
+def provide(url: str, *, stand_ins: bool = False, python: bool = False) -> None:
+    """alpine and busybox for the engine at ``url``, without a registry; of our own also what it makes itself.
+
+    ``python`` adds ``python:3.X-slim``, see tests/support/python_image.py.
+    """
     import docker
 
+    wanted = [("alpine:latest", alpine), ("busybox:latest", busybox)]
+    if python:
+        from tests.support import python_image
+
+        wanted.append((python_image.TAG, python_image.python))
     client = docker.DockerClient(base_url=url, timeout=120)
-    for name, make in (("alpine:latest", alpine), ("busybox:latest", busybox)):
+    for name, make in wanted:
         try:
             client.images.get(name)
         except docker.errors.ImageNotFound:
