@@ -142,6 +142,7 @@ class Sandbox:
             # a /dev/shm of our own takes the place of the usual one
             ipc="none" if any(mount.target == "/dev/shm" for mount in every) else "private",
             copy_on_write=snapshot.copy_on_write,
+            tethered=True,
             limits=limits,
             network="none" if step.network == "none" else "host" if step.network == "host" else around.network,
         )

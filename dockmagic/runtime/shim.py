@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import struct
 import time
@@ -150,6 +151,8 @@ class Shim:
                 self._streams.finish()
                 self._close_sockets()
                 self._over = True
+            elif self._spec.tethered and self._launched is not None and self._code is None:
+                self._launched.signal(signal.SIGKILL)
 
     def _take(self, operation: str, message: Message, fd: int) -> None:
         if operation == "watch":

@@ -110,6 +110,8 @@ class Spec:
     """``private``, ``host``, ``none``, or ``ns:PATH``."""
     pid_mode: str = "private"
     """``private``, ``host``, or ``ns:PATH``."""
+    tethered: bool = False
+    """It is killed when the engine that started it is gone (a build's step): nobody would ask for it again."""
     log_path: str = ""
     """Where the shim writes docker's json-file log; empty: no log (logging driver none, and exec)."""
     log_max_size: int = 0
