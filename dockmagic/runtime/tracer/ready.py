@@ -24,6 +24,8 @@ from dockmagic.runtime.tracer.memory import SLOT
 from dockmagic.runtime.tracer.start import become_guest
 
 CONTROL = "control"
+_FIRST = "first"
+"""In the state folder: the first process's pid and the network it uses."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,26 @@ def is_left(name: str) -> bool:
         return name_of(int(pid)) != name
     except OSError:
         return True
+
+
+def note_first(state: str, pid: int, network: str) -> None:
+    """Leave word of a container's first process, and its network as others may join it."""
+    with open(os.path.join(state, _FIRST), "w", encoding="utf-8") as file:
+        file.write(f"{pid} {network}")
+
+
+def find(folder: str, first: int) -> tuple[str, str] | None:
+    """(state folder, network) of the container whose first process is ``first``, below the tier's ``folder``."""
+    for name in os.listdir(folder):
+        state = os.path.join(folder, name)
+        try:
+            with open(os.path.join(state, _FIRST), encoding="utf-8") as file:
+                pid, _, network = file.read().partition(" ")
+        except OSError:
+            continue  # not a container's, or one that is just starting
+        if pid == str(first):
+            return state, network
+    return None
 
 
 class Ground:

@@ -46,7 +46,9 @@ def build(arch: Architecture, traced: tuple[str, ...], *, guard_descriptors: boo
         builder.add(name, answer(errno.ENOSYS))
     for name in traced:
         builder.add(name, TRACE)
-    builder.add("clone", ALLOW, Case(0, _NEW_NAMESPACES, answer(errno.EPERM), bits=True))
+    builder.add(
+        "clone", TRACE if "clone" in traced else ALLOW, Case(0, _NEW_NAMESPACES, answer(errno.EPERM), bits=True)
+    )
     # A process that makes itself undumpable (ssh-agent) closes its /proc/PID to us: it only seems to be done.
     builder.add(
         "prctl", ALLOW, *(Case(0, option, answer(0)) for option in _PRCTL_SEEMS_DONE), Case(0, _PR_SET_KEEPCAPS, TRACE)

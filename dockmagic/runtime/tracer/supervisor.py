@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import re
 import select
 import shutil
 import signal
@@ -27,7 +28,7 @@ from dockmagic.runtime.tracer.arch import Architecture, current
 from dockmagic.runtime.tracer.copyup import CopyUp
 from dockmagic.runtime.tracer.elf import Programs
 from dockmagic.runtime.tracer.guest import Guest, Handler
-from dockmagic.runtime.tracer.handlers import identity, metadata, opening, paths, sockets, stat, system, xattr
+from dockmagic.runtime.tracer.handlers import births, identity, metadata, opening, paths, sockets, stat, system, xattr
 from dockmagic.runtime.tracer.handlers.execute import Execute
 from dockmagic.runtime.tracer.identity import Credentials
 from dockmagic.runtime.tracer.layout import Layout, staging_folder
@@ -36,13 +37,12 @@ from dockmagic.runtime.tracer.loop import Loop
 from dockmagic.runtime.tracer.memory import AddressSpace
 from dockmagic.runtime.tracer.namespace import Namespace
 from dockmagic.runtime.tracer.network import Network, Space, address_for, privileged_ports_refused
-from dockmagic.runtime.tracer.ready import Ground, Seed, sow
+from dockmagic.runtime.tracer.ready import Ground, Seed, find, note_first, sow
 from dockmagic.runtime.tracer.task import FsState, Task
 
-FIRST = "first"
-"""In the state folder: the first process's pid."""
 _LOG = "tracer.log"
 _UMASK = 0o022
+_JOINED = re.compile(r"ns:/proc/(\d+)/ns/net")
 _PAUSE_LOOK = 0.2
 """Seconds between two looks, while paused, whether the first process was killed."""
 
@@ -72,7 +72,10 @@ class Supervisor:
         self._guest = Guest(arch, namespace, copy_up, spec.hostname, spec.domainname)
         self._guest.proc_files.copies = os.fsencode(programs)
         self._execute = Execute(self._guest, Programs(os.fsencode(programs), arch.elf_machine))
-        table = handlers_of(self._guest, self._execute, network_of(spec))
+        self._network = network_name(spec, os.path.dirname(state))
+        table = handlers_of(self._guest, self._execute, network_of(self._network))
+        if spec.limits.pids:
+            table.update(births.handlers(self._guest, spec.limits.pids))
         guarded = spec.copy_on_write or spec.read_only or any(mount.read_only for mount in spec.mounts)
         self._filter = rules.build(arch, tuple(table), guard_descriptors=guarded)
         self._loop = Loop(
@@ -83,7 +86,7 @@ class Supervisor:
         try:
             self._make_working_directory()
             self._guest.first = self._start(self._ground.seed, self._spec, self._stdio, self._shim)
-            self._note_first()
+            note_first(self._state, self._guest.first, self._network)
             for fd in self._stdio:
                 os.close(fd)  # so that the shim sees the end of the streams when the container closes them
             signal.signal(signal.SIGUSR1, lambda _number, _frame: self._serve())
@@ -122,10 +125,6 @@ class Supervisor:
                 os.mkdir(self._guest.resolver.find(path, True, nobody).host)
             except OSError:
                 pass  # it is there, or can't be: the process's chdir will say so
-
-    def _note_first(self) -> None:
-        with open(os.path.join(self._state, FIRST), "wb") as file:
-            file.write(b"%d" % self._guest.first)
 
     def _watch_memory(self) -> None:
         if not self._spec.limits.memory:
@@ -236,17 +235,30 @@ def _ended(pid: int) -> bool:
         return True
 
 
-def network_of(spec: Spec) -> Network | None:
-    """How the container's socket addresses are translated; None when it uses the host's network as it is."""
-    kind, _, address = spec.network.partition(":")
-    if kind == "loopback" and address.startswith("/"):
-        space = Space(address)
-        return Network(space.own(), shifted=privileged_ports_refused(), space=space)
-    if kind == "loopback":
-        return Network(address, shifted=privileged_ports_refused())
-    if kind == "none":
-        return Network(address_for(spec.id), shifted=privileged_ports_refused(), isolated=True)
-    return None
+def network_name(spec: Spec, folder: str) -> str:
+    """The Spec's network; ``none`` with an address, and for one that another container's process is in, that one's.
+
+    Raises StartError when that container has ended.
+    """
+    if spec.network == "none":
+        return f"none:{address_for(spec.id)}"
+    joined = _JOINED.fullmatch(spec.network)
+    if joined is None:
+        return spec.network
+    found = find(folder, int(joined[1]))
+    if found is None:
+        raise StartError("the container whose network is to be joined has ended", 128)
+    return found[1]
+
+
+def network_of(name: str) -> Network | None:
+    """How the socket addresses of a container are translated, by :func:`network_name`; None: it uses the host's."""
+    kind, _, address = name.partition(":")
+    if kind not in ("loopback", "none"):
+        return None
+    space = Space(address) if address.startswith("/") else None
+    own = space.own() if space is not None else address
+    return Network(own, shifted=privileged_ports_refused(), isolated=kind == "none", space=space)
 
 
 def machine() -> Architecture:

@@ -13,7 +13,7 @@ from dockmagic.runtime import messages
 from dockmagic.runtime.protocols import Capability, StartError
 from dockmagic.runtime.spec import Spec
 from dockmagic.runtime.tracer import elf, supervisor
-from dockmagic.runtime.tracer.ready import CONTROL, is_left
+from dockmagic.runtime.tracer.ready import CONTROL, find, is_left
 
 _STOPPED = "cannot exec in a stopped container"
 _RETRY = 0.02
@@ -143,15 +143,9 @@ class TracerTier:
 
     def _find(self, target: int) -> tuple[str, int]:
         """(the state folder, the supervisor's pid) of the container whose first process is ``target``."""
-        for name in os.listdir(self._folder):
-            state = os.path.join(self._folder, name)
-            try:
-                with open(os.path.join(state, supervisor.FIRST), "rb") as file:
-                    first = int(file.read())
-            except (OSError, ValueError):
-                continue
-            if first == target:
-                return state, int(name.partition("-")[0])
+        found = find(self._folder, target)
+        if found is not None:
+            return found[0], int(os.path.basename(found[0]).partition("-")[0])
         raise StartError(_STOPPED, 128)
 
 

@@ -250,6 +250,14 @@ def test_too_much_memory_ends_with_137_and_says_so(box: Box) -> None:
     assert result.code == 137 or "Killed" in result.err
 
 
+def test_a_limit_of_processes_holds(box: Box) -> None:
+    script = "for i in 1 2 3 4 5; do sleep 300 & done; echo not reached"
+    result = box.sh(script, limits=Limits(pids=4))
+    assert "fork" in result.err
+    assert "not reached" not in result.out
+    assert box.sh("(true); (true); (true); (true); echo all", limits=Limits(pids=3)).out == "all\n"
+
+
 def test_an_ulimit_holds(box: Box) -> None:
     assert box.lines("ulimit -n", limits=Limits(rlimits=(("nofile", 99, 99),))) == ["99"]
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import signal
 import socket
 import struct
 from pathlib import Path
 
 import pytest
 
+from dockmagic.runtime.protocols import StartError
 from dockmagic.runtime.tracer.fabric import LoopbackNetworks
 from dockmagic.runtime.tracer.network import PRIVILEGED_SHIFT, Network, Space, address_for, is_internet, real_port
+from dockmagic.runtime.tracer.ready import find
+from tests.runtime.tracer.conftest import Box
 
 
 def v4(host: str, port: int) -> bytes:
@@ -154,3 +158,23 @@ def test_a_name_server_at_the_gateway_knows_its_askers(networks: LoopbackNetwork
             server.sendto(b"answer", asker)
             assert (asker[0], anybody.recv(100)) == ("172.18.0.2", b"answer")
     assert one.connect(v4("172.18.0.1", 5300)) != v4("172.18.0.1", 5300)
+
+
+@pytest.mark.parametrize("given", ["loopback:127.61.0.1", "none"])
+def test_a_container_joins_the_network_of_another(box: Box, given: str) -> None:
+    """docker run --network container:NAME"""
+    server = box.background(
+        "sh", "-c", "echo from the other | nc -l -p 8080 127.0.0.1 & wait; sleep 300", network=given
+    )
+    joined = f"ns:/proc/{server.pid}/ns/net"
+    ask = "until nc 127.0.0.1 8080 < /dev/null; do :; done"
+    assert box.lines(ask, network=joined, id="second") == ["from the other"]
+    third = box.background("sleep", "300", network=joined, id="third")
+    name = find(box.tier._folder, third.pid)
+    assert name is not None
+    assert name[1] == (given if given != "none" else f"none:{address_for('test')}")
+    for launched in (server, third):
+        launched.signal(signal.SIGKILL)
+        launched.wait()
+    with pytest.raises(StartError, match="has ended"):
+        box.sh("true", network=joined)

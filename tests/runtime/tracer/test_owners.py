@@ -11,6 +11,7 @@ import pytest
 from dockmagic import ownership
 from dockmagic.ownership import Recorded
 from dockmagic.runtime.spec import Mount, User
+from dockmagic.runtime.tracer.handlers.xattr import mode_of_acl
 from tests.runtime.tracer.conftest import Box
 
 
@@ -138,3 +139,21 @@ def test_attributes_of_the_system_are_kept_and_ours_hidden(python: Box) -> None:
     result = python.run(PYTHON, "-I", "-S", "-c", script, mounts=mounts)
     assert result.out.splitlines() == ["['security.capability', 'user.mine'] b'cap'", "['user.mine']"], result.err
     assert set(os.listxattr(python.rootfs / "f")) == {ownership.ATTRIBUTE, "user.mine"}
+
+
+def _acl(*entries: tuple[int, int]) -> bytes:
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", tag, bits, 0xFFFFFFFF) for tag, bits in entries)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (_acl((1, 6), (4, 4), (32, 0)), (0o640, False)),
+        (_acl((1, 7), (2, 4), (4, 7), (16, 5), (32, 1)), (0o751, True)),
+        (_acl((1, 6)), (None, True)),
+        (b"", (None, True)),
+        (b"\1\0\0\0", (None, True)),
+    ],
+)
+def test_an_access_list_says_a_mode(value: bytes, expected: tuple[int | None, bool]) -> None:
+    assert mode_of_acl(value) == expected

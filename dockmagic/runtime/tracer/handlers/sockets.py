@@ -32,6 +32,8 @@ class Sockets:
         self._words = guest.words
         self._network = network
         self._folders: dict[bytes, int] = {}
+        self._named: dict[bytes, bytes] = {}
+        self._count = 0
         self._uid, self._gid = os.geteuid(), os.getegid()
 
     def table(self) -> dict[str, Handler]:
@@ -75,21 +77,33 @@ class Sockets:
             return value
         host = place.host
         if len(host) > _PATH_ROOM:
-            host = self._short(host)
+            host = self._short(host, binding=binding)
         return _UNIX + host + b"\0"
 
-    def _short(self, host: bytes) -> bytes:
-        """Another path of the same socket, through a descriptor of ours for its folder."""
+    def _short(self, host: bytes, *, binding: bool) -> bytes:
+        """Another path of the same socket, through a descriptor of ours for its folder.
+
+        Where the very name is too long, of the socket itself; one that is bound gets its name afterwards.
+        """
         folder, _, name = host.rpartition(b"/")
-        fd = self._folders.get(folder)
+        short = b"%s/%s" % (self._held(folder), name)
+        if len(short) <= _PATH_ROOM:
+            return short
+        if not binding:
+            return self._held(host)
+        self._count += 1
+        short = b"%s/.dm-%d" % (self._held(folder), self._count)
+        self._named[short] = host
+        return short
+
+    def _held(self, host: bytes) -> bytes:
+        """The path of a descriptor of ours for a folder or socket."""
+        fd = self._folders.get(host)
         if fd is None:
             if len(self._folders) >= _KEPT_FOLDERS:
                 os.close(self._folders.pop(next(iter(self._folders))))
-            fd = self._folders[folder] = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        short = b"/proc/%d/fd/%d/%s" % (os.getpid(), fd, name)
-        if len(short) > _PATH_ROOM:
-            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
-        return short
+            fd = self._folders[host] = os.open(host, os.O_PATH | os.O_CLOEXEC)
+        return b"/proc/%d/fd/%d" % (os.getpid(), fd)
 
     def _read(self, task: Task, pointer: int, size: int) -> bytes:
         if not pointer or not 2 < size <= _LONGEST:
@@ -151,9 +165,11 @@ class Sockets:
         if not value:
             return None
         changed = self._outward(task, value, binding=True)
-        if value[:2] == _UNIX and task.credentials.users.fs and value[2:3] != b"\0":
-            place = self._guest.resolve(task, AT_FDCWD, value[2:].split(b"\0")[0], False)
-            task.after = self._socket_born(place.host)
+        if value[:2] == _UNIX and value[2:3] != b"\0":
+            short = changed[2:].split(b"\0")[0]
+            if task.credentials.users.fs or short in self._named:
+                place = self._guest.resolve(task, AT_FDCWD, value[2:].split(b"\0")[0], False)
+                task.after = self._socket_born(short, place.host)
         if changed == value:
             return None
         if self._network is not None and is_internet(value):
@@ -164,11 +180,15 @@ class Sockets:
         words[size_register] = len(changed)
         return CHANGED
 
-    def _socket_born(self, host: bytes) -> Callable[[Task], None]:
+    def _socket_born(self, short: bytes, host: bytes) -> Callable[[Task], None]:
         guest = self._guest
 
         def after(task: Task) -> None:
             if self._words[guest.registers.result_index] == 0:
+                if short in self._named:
+                    os.rename(short, host)
+                if not task.credentials.users.fs:
+                    return
                 mode = stat.S_IFSOCK | 0o777 & ~task.fs.umask
                 guest.files.born(host, os.path.dirname(host), task.credentials, mode)
 
@@ -211,7 +231,9 @@ class Sockets:
         if value[:2] == _UNIX and len(value) > 3 and value[2]:
             host = value[2:].split(b"\0")[0]
             prefix = b"/proc/%d/fd/" % os.getpid()
-            if host.startswith(prefix):
+            if host in self._named:
+                host = self._named[host]
+            elif host.startswith(prefix):
                 number, _, name = host[len(prefix) :].partition(b"/")
                 folder = next((f for f, fd in self._folders.items() if b"%d" % fd == number), b"")
                 host = folder + b"/" + name

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import struct
 
 from dockmagic.ownership import XATTR_PREFIX
 from dockmagic.runtime.tracer import kernel
@@ -20,6 +21,9 @@ from dockmagic.runtime.tracer.task import Task
 HIDDEN = b"user.dockmagic."
 _PREFIX = XATTR_PREFIX.encode()
 _KEPT = (b"security.", b"trusted.")
+_ACL = b"system.posix_acl_access"
+_ACL_VERSION = 2
+_ACL_OWNER, _ACL_GROUP, _ACL_MASK, _ACL_OTHER = 1, 4, 16, 32  # linux/posix_acl.h
 _SIZE_MAX = 65536  # XATTR_SIZE_MAX, linux/limits.h
 _NAME_MAX = 255
 
@@ -109,7 +113,13 @@ class Attributes:
                 return -errno.E2BIG
             value = task.space.read(task.pid, words[args[2]], size) if size else b""
             host, follows = self._file(task, follow, changes=True)
-            os.setxattr(host, self._allowed(task, name, host, follows), value, words[args[4]], follow_symlinks=follows)
+            kept = self._allowed(task, name, host, follows)
+            mode, extended = mode_of_acl(value) if name == _ACL else (None, True)
+            if extended:
+                os.setxattr(host, kept, value, words[args[4]], follow_symlinks=follows)
+            if mode is not None:
+                special = self._guest.files.seen(host, follows).mode & 0o7000
+                self._guest.files.change_mode(host, special | mode, follows)
             return 0
 
         return handler
@@ -135,6 +145,20 @@ class Attributes:
             if not may(credentials, seen.uid, seen.gid, seen.mode, 2):
                 raise fail(errno.EACCES)
         return _PREFIX + name if name.startswith(_KEPT) else name
+
+
+def mode_of_acl(value: bytes) -> tuple[int | None, bool]:
+    """(the permission bits that an access control list sets, whether it says more than those).
+
+    cp sets modes so. The format is that of linux/posix_acl_xattr.h: a version, then tag, permissions and id of each.
+    """
+    if len(value) < 4 or len(value) % 8 != 4 or int.from_bytes(value[:4], "little") != _ACL_VERSION:
+        return None, True
+    entries = {tag: permissions & 7 for tag, permissions, _id in struct.iter_unpack("<HHI", value[4:])}
+    if not {_ACL_OWNER, _ACL_GROUP, _ACL_OTHER} <= set(entries):
+        return None, True
+    group = entries.get(_ACL_MASK, entries[_ACL_GROUP])
+    return entries[_ACL_OWNER] << 6 | group << 3 | entries[_ACL_OTHER], len(entries) > 3
 
 
 def handlers(guest: Guest) -> dict[str, Handler]:
