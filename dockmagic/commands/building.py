@@ -18,7 +18,7 @@ from dockmagic.commands.buildplain import PlainPrinter
 from dockmagic.commands.buildsource import Source
 from dockmagic.commands.buildstream import Decoder, Outcome, friendly
 from dockmagic.commands.checking import show_checks
-from dockmagic.commands.containerspec import ulimit
+from dockmagic.commands.checked import ulimit
 from dockmagic.commands.credentials import all_auths
 from dockmagic.commands.errors import CommandError, Interrupted
 from dockmagic.commands.flags import Options

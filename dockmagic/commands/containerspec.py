@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
 from typing import Any
 
+from dockmagic.commands import checked
 from dockmagic.commands.errors import CommandError, FlagError
 from dockmagic.commands.flags import Options
 from dockmagic.commands.mounts import add_volumes, mount
@@ -31,12 +33,12 @@ def create_body(usage: Usage, options: Options, image: str, command: list[str]) 
 
 def _body(options: Options, image: str, command: list[str]) -> Body:
     interactive, tty = options.on("interactive"), options.on("tty")
-    attached = [stream.lower() for stream in options.all("attach")]
+    attached = options.each("attach", checked.attach)
     body: Body = {
         "Image": image,
         "Cmd": command or None,
-        "Env": environment(options.all("env-file"), options.all("env")),
-        "Labels": key_values(options.all("label")),
+        "Env": environment(options.all("env-file"), options.each("env", checked.env)),
+        "Labels": {**key_values(_lines(options.all("label-file"))), **key_values(options.each("label", checked.label))},
         "Hostname": options.text("hostname"),
         "Domainname": options.text("domainname"),
         "User": options.text("user"),
@@ -79,45 +81,59 @@ def _host(options: Options) -> Body:
         "CapAdd": options.all("cap-add"),
         "CapDrop": options.all("cap-drop"),
         "CgroupParent": options.text("cgroup-parent"),
-        "CgroupnsMode": options.text("cgroupns"),
+        "CgroupnsMode": _mode(options, "cgroupns", "CGROUP", "private"),
         "CpuPeriod": options.number("cpu-period"),
         "CpuQuota": options.number("cpu-quota"),
         "CpuShares": options.number("cpu-shares"),
         "CpusetCpus": options.text("cpuset-cpus"),
         "CpusetMems": options.text("cpuset-mems"),
         "BlkioWeight": options.number("blkio-weight"),
-        "Devices": [_device(d) for d in options.all("device")],
+        "BlkioWeightDevice": options.each("blkio-weight-device", checked.weight_device),
+        "BlkioDeviceReadBps": options.each("device-read-bps", checked.bytes_rate),
+        "BlkioDeviceWriteBps": options.each("device-write-bps", checked.bytes_rate),
+        "BlkioDeviceReadIOps": options.each("device-read-iops", checked.operations_rate),
+        "BlkioDeviceWriteIOps": options.each("device-write-iops", checked.operations_rate),
+        "CpuRealtimePeriod": options.number("cpu-rt-period"),
+        "CpuRealtimeRuntime": options.number("cpu-rt-runtime"),
+        "Isolation": options.text("isolation"),
+        "KernelMemory": options.size("kernel-memory"),
+        "StorageOpt": key_values(options.all("storage-opt")),
+        "VolumeDriver": options.text("volume-driver"),
+        "Devices": [checked.device(d) for d in options.all("device")],
         "DeviceCgroupRules": options.all("device-cgroup-rule"),
-        "Dns": options.all("dns"),
+        "Dns": options.each("dns", checked.dns),
         "DnsOptions": options.all("dns-option"),
-        "DnsSearch": options.all("dns-search"),
-        "ExtraHosts": [_extra_host(h) for h in options.all("add-host")],
+        "DnsSearch": options.each("dns-search", checked.dns_search),
+        "ExtraHosts": options.each("add-host", checked.extra_host),
         "GroupAdd": options.all("group-add"),
         "IpcMode": options.text("ipc"),
-        "Links": options.all("link"),
+        "Links": options.each("link", checked.link),
         "LogConfig": {"Type": options.text("log-driver"), "Config": key_values(options.all("log-opt"))},
         "Memory": options.size("memory"),
         "MemoryReservation": options.size("memory-reservation"),
         "MemorySwap": options.size("memory-swap"),
-        "Mounts": [mount(m) for m in options.all("mount")],
+        "Mounts": options.each("mount", mount),
         "OomKillDisable": options.on("oom-kill-disable"),
         "OomScoreAdj": options.number("oom-score-adj"),
-        "PidMode": options.text("pid"),
+        "PidMode": _mode(options, "pid", "PID", "container:"),
         "Privileged": options.on("privileged"),
         "PublishAllPorts": options.on("publish-all"),
         "ReadonlyRootfs": options.on("read-only"),
         "RestartPolicy": restart_policy(options.text("restart")),
-        "SecurityOpt": options.all("security-opt"),
+        "SecurityOpt": security(options.all("security-opt")),
+        "DeviceRequests": options.each("gpus", checked.gpus),
         "ShmSize": options.size("shm-size"),
-        "Sysctls": key_values(options.all("sysctl")),
+        "Sysctls": key_values(options.each("sysctl", checked.sysctl)),
         "Tmpfs": _tmpfs(options.all("tmpfs")),
-        "Ulimits": [ulimit(u) for u in options.all("ulimit")],
-        "UsernsMode": options.text("userns"),
-        "UTSMode": options.text("uts"),
+        "Ulimits": options.each("ulimit", checked.ulimit),
+        "UsernsMode": _mode(options, "userns", "USER"),
+        "UTSMode": _mode(options, "uts", "UTS"),
         "VolumesFrom": options.all("volumes-from"),
     }
+    if SYSTEM_PATHS in options.all("security-opt"):
+        host |= {"MaskedPaths": [], "ReadonlyPaths": []}
     if options.given("cpus"):
-        host["NanoCpus"] = parse_nano_cpus(options.text("cpus"))
+        host["NanoCpus"] = options.each("cpus", parse_nano_cpus)[-1]
     if options.given("init"):
         host["Init"] = options.on("init")
     if options.given("pids-limit"):
@@ -149,12 +165,55 @@ def environment(files: list[str], given: list[str]) -> list[str]:
             pairs.append(f"{key}={value}" if equals else key)
     out = []
     for pair in pairs + given:
-        if not pair or pair.startswith("="):
-            raise ValueError(f"invalid environment variable: {pair}")
         if "=" in pair:
             out.append(pair)
         elif pair in os.environ:
             out.append(f"{pair}={os.environ[pair]}")
+    return out
+
+
+def _lines(files: list[str]) -> list[str]:
+    """``--label-file``: a label a line; lines that begin with # are comments."""
+    found = []
+    for name in files:
+        try:
+            lines = Path(name).read_text("utf-8").splitlines()
+        except OSError as error:
+            raise ValueError(f"open {name}: {(error.strerror or str(error)).lower()}") from None
+        found += [line.lstrip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    return found
+
+
+def _mode(options: Options, flag: str, kind: str, *more: str) -> str:
+    """A namespace's mode: none, ``host``, or one of ``more`` (its beginning, when that ends with a colon)."""
+    text = options.text(flag)
+    if text in {"", "host", *more} or any(m.endswith(":") and text.startswith(m) and text != m for m in more):
+        return text
+    raise ValueError(f"--{flag}: invalid {kind} mode")
+
+
+SYSTEM_PATHS = "systempaths=unconfined"
+
+
+def security(given: list[str]) -> list[str]:
+    """``--security-opt`` as the API has it: a seccomp profile is sent by its text (docker CLI, parseSecurityOpts)."""
+    out = []
+    for option in given:
+        if option == SYSTEM_PATHS:
+            continue
+        name, equals, value = option.partition("=" if "=" in option else ":")
+        if not equals and name != "no-new-privileges":
+            raise ValueError(f'Invalid --security-opt: "{option}"')
+        if name == "seccomp" and value not in {"unconfined", "builtin"}:
+            try:
+                profile = Path(value).read_text("utf-8")
+                option = f"seccomp={json.dumps(json.loads(profile), separators=(',', ':'))}"
+            except OSError as error:
+                reason = (error.strerror or str(error)).lower()
+                raise ValueError(f"opening seccomp profile ({value}) failed: open {value}: {reason}") from None
+            except ValueError as error:
+                raise ValueError(f"compacting json for seccomp profile ({value}) failed: {error}") from None
+        out.append(option)
     return out
 
 
@@ -169,28 +228,6 @@ def restart_policy(text: str) -> Body:
     if colon and not count.isdigit():
         raise ValueError("invalid restart policy format: maximum retry count must be an integer")
     return {"Name": name, "MaximumRetryCount": int(count or 0)}
-
-
-def ulimit(text: str) -> Body:
-    """``nofile=1024:2048``."""
-    match = re.fullmatch(r"(\w+)=(-?\d+)(?::(-?\d+))?", text)
-    if match is None:
-        raise ValueError(f"invalid ulimit argument: {text}")
-    soft = int(match[2])
-    return {"Name": match[1], "Soft": soft, "Hard": int(match[3]) if match[3] else soft}
-
-
-def _device(text: str) -> Body:
-    parts = text.split(":")
-    modes = parts.pop() if len(parts) > 1 and re.fullmatch(r"[rwm]+", parts[-1]) else "rwm"
-    return {"PathOnHost": parts[0], "PathInContainer": parts[-1], "CgroupPermissions": modes}
-
-
-def _extra_host(text: str) -> str:
-    name, separator, address = text.partition("=" if "=" in text else ":")
-    if not separator or not name:
-        raise ValueError(f'bad format for add-host: "{text}"')
-    return f"{name}:{address.strip('[]')}"
 
 
 def _tmpfs(given: list[str]) -> dict[str, str]:
@@ -241,6 +278,8 @@ def _networks(options: Options, host: Body) -> Body:
         own["Aliases"] = options.all("network-alias")
     if options.given("ip") or options.given("ip6"):
         own["IPAMConfig"] = _addresses(options.text("ip"), options.text("ip6"))
+    if options.all("link-local-ip"):
+        own.setdefault("IPAMConfig", {})["LinkLocalIPs"] = options.all("link-local-ip")
     shared = first.startswith("container:") or first in {"default", "host", "none", "bridge"}
     if shared and not own and len(endpoints) < 2:
         return {}
@@ -253,7 +292,10 @@ def _addresses(ip4: str, ip6: str) -> Body:
 
 def update_body(options: Options) -> Body:
     """``docker update``'s flags: only what was given."""
-    numbers = {"cpu-period": "CpuPeriod", "cpu-quota": "CpuQuota", "cpu-shares": "CpuShares", "pids-limit": "PidsLimit"}
+    numbers = {
+        "blkio-weight": "BlkioWeight", "cpu-period": "CpuPeriod", "cpu-quota": "CpuQuota", "cpu-shares": "CpuShares",
+        "cpu-rt-period": "CpuRealtimePeriod", "cpu-rt-runtime": "CpuRealtimeRuntime", "pids-limit": "PidsLimit",
+    }  # fmt: skip
     texts = {"cpuset-cpus": "CpusetCpus", "cpuset-mems": "CpusetMems"}
     sizes = {"memory": "Memory", "memory-reservation": "MemoryReservation", "memory-swap": "MemorySwap"}
     body: Body = {field: options.number(name) for name, field in numbers.items() if options.given(name)}

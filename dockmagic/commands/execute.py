@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+from contextlib import nullcontext
 
+from dockmagic.commands import checked
 from dockmagic.commands.containerspec import environment
 from dockmagic.commands.errors import CommandError, EngineError, ExitError, Interrupted
 from dockmagic.commands.flags import Options
 from dockmagic.commands.handle import ContainerHandle
-from dockmagic.commands.run import SCRIPT, check_terminal, exit_status, put_script, read_script, resize, script_words
+from dockmagic.commands.run import (
+    SCRIPT,
+    check_terminal,
+    exit_status,
+    put_script,
+    read_script,
+    resize,
+    script_words,
+    send_signal,
+)
 from dockmagic.commands.session import Session
-from dockmagic.commands.streams import Output, pump
+from dockmagic.commands.streams import Detached, Output, pump
 from dockmagic.commands.tree import command
 from dockmagic.views.run import RunResult
 from dockmagic.views.view import View
+
+LEFT = "read escape sequence"
+"""docker's word for a terminal that was left by its keys"""
 
 
 @command
@@ -27,6 +41,7 @@ def execute(session: Session, options: Options, operands: list[str]) -> View | N
 
     Options:
       -d, --detach               Detached mode: run command in the background
+          --detach-keys string   Override the key sequence for detaching a container
       -e, --env list             Set environment variables
           --env-file list        Read in a file of environment variables
       -i, --interactive          Keep STDIN open even if not attached
@@ -42,7 +57,7 @@ def execute(session: Session, options: Options, operands: list[str]) -> View | N
     if interactive and tty and not detached:
         check_terminal(session)
     try:
-        env = environment(options.all("env-file"), options.all("env"))
+        env = environment(options.all("env-file"), options.each("env", checked.env))
     except ValueError as error:
         raise CommandError(str(error)) from None
     engine = session.engine
@@ -61,6 +76,8 @@ def execute(session: Session, options: Options, operands: list[str]) -> View | N
         put_script(session, container, read_script(session, body))
         body["Cmd"] = [*script_words(options.text("script")), SCRIPT, *words]
         interactive = False
+    if options.given("detach-keys"):
+        body["DetachKeys"] = options.text("detach-keys")
     made = engine.post(f"/containers/{container}/exec", body)["Id"]
     if detached:
         engine.post(f"/exec/{made}/start", {"Detach": True, "Tty": tty})
@@ -73,9 +90,11 @@ def execute(session: Session, options: Options, operands: list[str]) -> View | N
     with contextlib.closing(connection):
         try:
             pump(
-                session.console, connection, output, tty=tty, stdin=interactive,
+                session.console, connection, output, tty=tty, stdin=interactive, keys=options.text("detach-keys"),
                 resize=lambda rows, columns: resize(session, f"/exec/{made}", rows, columns),
             )  # fmt: skip
+        except Detached:
+            raise CommandError(LEFT) from None
         except KeyboardInterrupt:
             raise Interrupted(
                 f"Interrupted: what ran in {container} lost its connection; the container runs on",
@@ -104,7 +123,9 @@ def attach(session: Session, options: Options, operands: list[str]) -> View | No
       docker container attach, docker attach
 
     Options:
+          --detach-keys string   Override the key sequence for detaching a container
           --no-stdin             Do not attach STDIN
+          --sig-proxy            Proxy all received signals to the process (default true)
     """
     name = operands[0]
     state = session.engine.get(f"/containers/{name}/json")
@@ -112,15 +133,22 @@ def attach(session: Session, options: Options, operands: list[str]) -> View | No
         raise CommandError("cannot attach to a stopped container, start it first")
     if state["State"]["Paused"]:
         raise CommandError("cannot attach to a paused container, unpause it first")
-    return _follow(session, name, state, stdin=not options.on("no-stdin") and bool(state["Config"]["OpenStdin"]))
+    stdin = not options.on("no-stdin") and bool(state["Config"]["OpenStdin"])
+    return _follow(session, options, name, state, stdin=stdin, proxied=options.on("sig-proxy"))
 
 
-def _follow(session: Session, name: str, state: dict[str, object], *, stdin: bool, start: bool = False) -> View:
-    """Attach to a container (and start it), show it until it ends."""
+def _follow(
+    session: Session, options: Options, name: str, state: dict[str, object], *, stdin: bool, start: bool = False,
+    proxied: bool = True,
+) -> View:  # fmt: skip
+    """Attach to a container (and start it), show it until it ends. ``proxied``: a terminal's signals are for it."""
     engine = session.engine
     tty = bool(state["Config"]["Tty"])  # type: ignore[index]
     output = Output(session.console)
-    connection = engine.hijack(f"/containers/{name}/attach", stream=True, stdin=stdin, stdout=True, stderr=True)
+    keys = options.text("detach-keys")
+    connection = engine.hijack(
+        f"/containers/{name}/attach", stream=True, stdin=stdin, stdout=True, stderr=True, detachKeys=keys or None
+    )
     waiting = engine.request(
         "POST", f"/containers/{name}/wait", streamed=True, condition="next-exit" if start else None
     )
@@ -128,10 +156,13 @@ def _follow(session: Session, name: str, state: dict[str, object], *, stdin: boo
         if start:
             engine.post(f"/containers/{name}/start")
         try:
-            pump(
-                session.console, connection, output, tty=tty, stdin=stdin,
-                resize=lambda rows, columns: resize(session, f"/containers/{name}", rows, columns),
-            )  # fmt: skip
+            with session.console.signals(lambda s: send_signal(session, name, s)) if proxied else nullcontext():
+                pump(
+                    session.console, connection, output, tty=tty, stdin=stdin, keys=keys,
+                    resize=lambda rows, columns: resize(session, f"/containers/{name}", rows, columns),
+                )  # fmt: skip
+        except Detached:
+            raise CommandError(LEFT) from None
         except KeyboardInterrupt:
             raise Interrupted(f"Interrupted: detached from {name}, which runs on") from None
         code = exit_status(waiting)
@@ -152,6 +183,7 @@ def start(session: Session, options: Options, operands: list[str]) -> View | Non
 
     Options:
       -a, --attach               Attach STDOUT/STDERR and forward signals
+          --detach-keys string   Override the key sequence for detaching a container
       -i, --interactive          Attach container's STDIN
     """
     if options.on("attach") or options.on("interactive"):
@@ -159,8 +191,9 @@ def start(session: Session, options: Options, operands: list[str]) -> View | Non
             raise CommandError("you cannot start and attach multiple containers at once")
         state = session.engine.get(f"/containers/{operands[0]}/json")
         return _follow(
-            session, operands[0], state, stdin=options.on("interactive") and state["Config"]["OpenStdin"], start=True
-        )
+            session, options, operands[0], state, start=True,
+            stdin=options.on("interactive") and state["Config"]["OpenStdin"],
+        )  # fmt: skip
     failed = []
     for name in operands:
         try:

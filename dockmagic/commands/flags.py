@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from dockmagic.commands.errors import FlagError
 from dockmagic.commands.usage import WHOLE, Flag, Usage
 from dockmagic.commands.values import parse_bool, parse_bytes, parse_duration, parse_int
+
+T = TypeVar("T")
 
 
 class Options:
@@ -49,6 +52,17 @@ class Options:
         """Every value of a flag that may be repeated, in order."""
         self._usage.flags[name]
         return list(self._values.get(name, []))
+
+    def each(self, name: str, convert: Callable[[str], T]) -> list[T]:
+        """Every value, converted. Raises FlagError with the words of ``convert``'s ValueError."""
+        flag = self._usage.flags[name]
+        found = []
+        for value in self.all(name):
+            try:
+                found.append(convert(value))
+            except ValueError as error:
+                raise FlagError(f'invalid argument "{value}" for "{flag.label}" flag: {error}', self._usage) from None
+        return found
 
     def on(self, name: str) -> bool:
         """Whether a switch is on."""

@@ -120,13 +120,16 @@ def rm(session: Session, options: Options, operands: list[str]) -> View | None:
 
     Options:
       -f, --force     Force the removal of a running container (uses SIGKILL)
+      -l, --link      Remove the specified link
       -v, --volumes   Remove anonymous volumes associated with the container
     """
     force = options.on("force")
 
     def remove(name: str) -> str | None:
         try:
-            session.engine.delete(f"/containers/{name}", force=force, v=options.on("volumes"))
+            session.engine.delete(
+                f"/containers/{name}", force=force, v=options.on("volumes"), link=options.on("link") or None
+            )
         except EngineError as error:
             if force and error.status == 404:
                 session.console.err(f"{error}\n".encode())
@@ -202,8 +205,12 @@ def update(session: Session, options: Options, operands: list[str]) -> View | No
       docker container update, docker update
 
     Options:
+          --blkio-weight uint16        Block IO (relative weight), between 10 and 1000, or 0 to disable
+                                       (default 0)
           --cpu-period int             Limit CPU CFS (Completely Fair Scheduler) period
           --cpu-quota int              Limit CPU CFS (Completely Fair Scheduler) quota
+          --cpu-rt-period int          Limit the CPU real-time period in microseconds
+          --cpu-rt-runtime int         Limit the CPU real-time runtime in microseconds
       -c, --cpu-shares int             CPU shares (relative weight)
           --cpus decimal               Number of CPUs
           --cpuset-cpus string         CPUs in which to allow execution (0-3, 0,1)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_interface, ip_network
+from typing import Any
+
+from dockmagic.commands import checked
 from dockmagic.commands.containerspec import key_values
 from dockmagic.commands.errors import CommandError
 from dockmagic.commands.flags import Options
@@ -83,39 +87,92 @@ def create(session: Session, options: Options, operands: list[str]) -> View | No
 
     Options:
           --attachable           Enable manual container attachment
+          --aux-address map      Auxiliary IPv4 or IPv6 addresses used by Network driver (default map[])
+          --config-from string   The network from which to copy the configuration
+          --config-only          Create a configuration only network
       -d, --driver string        Driver to manage the Network (default "bridge")
           --gateway strings      IPv4 or IPv6 Gateway for the master subnet
+          --ingress              Create swarm routing-mesh network
           --internal             Restrict external access to the network
+          --ip-range strings     Allocate container ip from a sub-range
           --ipam-driver string   IP Address Management Driver (default "default")
           --ipam-opt map         Set IPAM driver specific options (default map[])
+          --ipv4                 Enable or disable IPv4 address assignment (default true)
           --ipv6                 Enable or disable IPv6 address assignment
           --label list           Set metadata on a network
       -o, --opt map              Set driver specific options (default map[])
+          --scope string         Control the network's scope
           --subnet strings       Subnet in CIDR format that represents a network segment
     """
-    subnets, gateways = options.all("subnet"), options.all("gateway")
-    if len(gateways) > len(subnets):
-        raise CommandError("every gateway must have a corresponding subnet")
-    pools = [{"Subnet": s, **({"Gateway": gateways[i]} if i < len(gateways) else {})} for i, s in enumerate(subnets)]
     body = {
         "Name": operands[0],
         "Driver": options.text("driver") or "bridge",
         "CheckDuplicate": True,
         "Attachable": options.on("attachable"),
         "Internal": options.on("internal"),
+        "Ingress": options.on("ingress"),
+        "Scope": options.text("scope"),
+        "ConfigOnly": options.on("config-only"),
+        **({"ConfigFrom": {"Network": options.text("config-from")}} if options.given("config-from") else {}),
+        **({"EnableIPv4": options.on("ipv4")} if options.given("ipv4") else {}),
         "EnableIPv6": options.on("ipv6"),
         "Options": key_values(options.all("opt")),
         "Labels": key_values(options.all("label")),
         "IPAM": {
             "Driver": options.text("ipam-driver") or "default",
             "Options": key_values(options.all("ipam-opt")),
-            "Config": pools,
+            "Config": address_pools(
+                options.all("subnet"),
+                options.all("ip-range"),
+                options.all("gateway"),
+                key_values(options.all("aux-address")),
+            ),
         },
     }
     answer = session.engine.post("/networks/create", body)
     if answer.get("Warning"):
         session.console.note(f"WARNING: {answer['Warning']}")
     return Text(answer["Id"])
+
+
+def address_pools(
+    subnets: list[str], ranges: list[str], gateways: list[str], auxiliary: dict[str, str]
+) -> list[dict[str, Any]]:
+    """Each subnet with the range, the gateway and the addresses that lie in it (docker CLI, network/create.go).
+
+    Raises CommandError.
+    """
+    pools: dict[str, dict[str, Any]] = {}
+    if len(ranges) > len(subnets) or len(gateways) > len(subnets):
+        raise CommandError("every ip-range or gateway must have a corresponding subnet")
+    try:
+        for subnet in subnets:
+            if any(ip_network(subnet, strict=False).overlaps(ip_network(s, strict=False)) for s in pools):
+                raise CommandError("multiple overlapping subnet configuration is not supported")
+            pools[subnet] = {"Subnet": subnet}
+        for field, values in (("IPRange", ranges), ("Gateway", gateways)):
+            for value in values:
+                pool = _pool_of(pools, value)
+                if pool is None:
+                    raise CommandError(f"no matching subnet for {'range' if field == 'IPRange' else 'gateway'} {value}")
+                if field in pool:
+                    what = "ranges" if field == "IPRange" else "gateways"
+                    raise CommandError(f"cannot configure multiple {what} ({value}, {pool[field]}) on the same subnet")
+                pool[field] = value
+        for name, address in auxiliary.items():
+            pool = _pool_of(pools, address)
+            if pool is None:
+                raise CommandError(f"no matching subnet for aux-address {address}")
+            pool.setdefault("AuxiliaryAddresses", {})[name] = address
+    except ValueError as error:
+        raise CommandError(f"invalid address: {error}") from None
+    return list(pools.values())
+
+
+def _pool_of(pools: dict[str, dict[str, Any]], address: str) -> dict[str, Any] | None:
+    """The pool that an address, or the first of a range, lies in."""
+    first = ip_interface(address).ip
+    return next((pool for subnet, pool in pools.items() if first in ip_network(subnet, strict=False)), None)
 
 
 @command
@@ -146,12 +203,25 @@ def connect(session: Session, options: Options, operands: list[str]) -> View | N
 
     Options:
           --alias strings           Add network-scoped alias for the container
+          --driver-opt strings      driver options for the network
+          --gw-priority int         Highest gw-priority provides the default gateway. Accepts positive
+                                    and negative values.
           --ip string               IPv4 address (e.g., "172.30.100.104")
           --ip6 string              IPv6 address (e.g., "2001:db8::33")
+          --link list               Add link to another container
+          --link-local-ip strings   Add a link-local address for the container
     """
     network, container = operands
-    addresses = {"IPv4Address": options.text("ip"), "IPv6Address": options.text("ip6")}
-    endpoint: dict[str, object] = {"Aliases": options.all("alias")}
+    addresses = {
+        "IPv4Address": options.text("ip"),
+        "IPv6Address": options.text("ip6"),
+        "LinkLocalIPs": options.all("link-local-ip"),
+    }
+    endpoint: dict[str, object] = {"Aliases": options.all("alias"), "Links": options.each("link", checked.link)}
+    if options.given("driver-opt"):
+        endpoint["DriverOpts"] = key_values(options.all("driver-opt"))
+    if options.given("gw-priority"):
+        endpoint["GwPriority"] = options.number("gw-priority")
     if any(addresses.values()):
         endpoint["IPAMConfig"] = {k: v for k, v in addresses.items() if v}
     session.engine.post(f"/networks/{network}/connect", {"Container": container, "EndpointConfig": endpoint})
@@ -184,6 +254,7 @@ def inspect(session: Session, options: Options, operands: list[str]) -> View | N
                             'TEMPLATE':         Print output using the given Go template.
                             Refer to https://docs.docker.com/go/formatting/ for more information about
                             formatting output with templates
+      -v, --verbose         Verbose output for diagnostics
     """
     return show_inspected(session, operands, ["network"], options.text("format"))
 

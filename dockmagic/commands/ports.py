@@ -24,7 +24,9 @@ def expose(given: list[str]) -> list[str]:
         try:
             first, last = _range(numbers)
         except ValueError:
-            raise ValueError(f"invalid range format for --expose: {spec}") from None
+            wrong = next((n for n in numbers.split("-") if not n.isdigit()), "")
+            why = f', error: strconv.ParseUint: parsing "{wrong}": invalid syntax' if wrong else ""
+            raise ValueError(f"invalid range format for --expose: {spec}{why}") from None
         ports += [f"{n}/{protocol or 'tcp'}" for n in range(first, last + 1)]
     return ports
 

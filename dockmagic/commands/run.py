@@ -16,19 +16,19 @@ from dockmagic.commands.flags import Options
 from dockmagic.commands.handle import ContainerHandle
 from dockmagic.commands.references import familiar
 from dockmagic.commands.session import Session
-from dockmagic.commands.streams import Output, pump
+from dockmagic.commands.streams import Detached, Output, pump
 from dockmagic.commands.transfer import pull_image
-from dockmagic.commands.tree import DockerCommand, refusing
+from dockmagic.commands.tree import DockerCommand, command
+from dockmagic.dockerfile.platform import parse_platform
+from dockmagic.errors import DockmagicError
 from dockmagic.views.run import RunResult
 from dockmagic.views.view import View
 
 if TYPE_CHECKING:
     import requests
 
-GPUS = "no engine here hands GPUs to containers"
 
-
-@refusing(gpus=GPUS)
+@command
 def run(session: Session, options: Options, operands: list[str]) -> View | None:
     """Usage:  docker run [OPTIONS] IMAGE [COMMAND] [ARG...]
 
@@ -42,6 +42,7 @@ def run(session: Session, options: Options, operands: list[str]) -> View | None:
       -a, --attach list                    Attach to STDIN, STDOUT or STDERR
           --blkio-weight uint16            Block IO (relative weight), between 10 and 1000, or 0 to
                                            disable (default 0)
+          --blkio-weight-device list       Block IO weight (relative device weight) (default [])
           --cap-add list                   Add Linux capabilities
           --cap-drop list                  Drop Linux capabilities
           --cgroup-parent string           Optional parent cgroup for the container
@@ -55,13 +56,21 @@ def run(session: Session, options: Options, operands: list[str]) -> View | None:
           --cidfile string                 Write the container ID to the file
           --cpu-period int                 Limit CPU CFS (Completely Fair Scheduler) period
           --cpu-quota int                  Limit CPU CFS (Completely Fair Scheduler) quota
+          --cpu-rt-period int              Limit CPU real-time period in microseconds
+          --cpu-rt-runtime int             Limit CPU real-time runtime in microseconds
       -c, --cpu-shares int                 CPU shares (relative weight)
           --cpus decimal                   Number of CPUs
           --cpuset-cpus string             CPUs in which to allow execution (0-3, 0,1)
           --cpuset-mems string             MEMs in which to allow execution (0-3, 0,1)
       -d, --detach                         Run container in background and print container ID
+          --detach-keys string             Override the key sequence for detaching a container
           --device list                    Add a host device to the container
           --device-cgroup-rule list        Add a rule to the cgroup allowed devices list
+          --device-read-bps list           Limit read rate (bytes per second) from a device (default [])
+          --device-read-iops list          Limit read rate (IO per second) from a device (default [])
+          --device-write-bps list          Limit write rate (bytes per second) to a device (default [])
+          --device-write-iops list         Limit write rate (IO per second) to a device (default [])
+          --disable-content-trust          Skip image verification (default true)
           --dns list                       Set custom DNS servers
           --dns-option list                Set DNS options
           --dns-search list                Set custom DNS search domains
@@ -70,6 +79,7 @@ def run(session: Session, options: Options, operands: list[str]) -> View | None:
       -e, --env list                       Set environment variables
           --env-file list                  Read in a file of environment variables
           --expose list                    Expose a port or a range of ports
+          --gpus gpu-request               GPU devices to add to the container ('all' to pass all GPUs)
           --group-add list                 Add additional groups to join
           --health-cmd string              Command to run to check health
           --health-interval duration       Time between running the check (ms|s|m|h) (default 0s)
@@ -84,8 +94,12 @@ def run(session: Session, options: Options, operands: list[str]) -> View | None:
           --ip string                      IPv4 address (e.g., 172.30.100.104)
           --ip6 string                     IPv6 address (e.g., 2001:db8::33)
           --ipc string                     IPC mode to use
+          --isolation string               Container isolation technology
+          --kernel-memory bytes            Kernel memory limit
       -l, --label list                     Set meta data on a container
+          --label-file list                Read in a line delimited file of labels
           --link list                      Add link to another container
+          --link-local-ip list             Container IPv4/IPv6 link-local addresses
           --log-driver string              Logging driver for the container
           --log-opt list                   Log driver options
           --mac-address string             Container MAC address (e.g., 92:d0:c6:0a:29:33)
@@ -118,8 +132,10 @@ def run(session: Session, options: Options, operands: list[str]) -> View | None:
                                            operands as its arguments (dockmagic's own)
           --security-opt list              Security Options
           --shm-size bytes                 Size of /dev/shm
+          --sig-proxy                      Proxy received signals to the process (default true)
           --stop-signal string             Signal to stop the container
           --stop-timeout int               Timeout (in seconds) to stop a container
+          --storage-opt list               Storage driver options for the container
           --sysctl map                     Sysctl options (default map[])
           --tmpfs list                     Mount a tmpfs directory
       -t, --tty                            Allocate a pseudo-TTY
@@ -128,12 +144,13 @@ def run(session: Session, options: Options, operands: list[str]) -> View | None:
           --userns string                  User namespace to use
           --uts string                     UTS namespace to use
       -v, --volume list                    Bind mount a volume
+          --volume-driver string           Optional volume driver for the container
           --volumes-from list              Mount volumes from the specified container(s)
       -w, --workdir string                 Working directory inside the container
     """
-    image, *command = operands
+    image, *words = operands
     image = session.image(image)
-    body = create_body(run.usage, options, image, command)
+    body = create_body(run.usage, options, image, words)
     detached = options.on("detach")
     if detached and options.all("attach"):
         raise CommandError(_hint("conflicting options: cannot specify both --attach and --detach"), 125)
@@ -145,7 +162,7 @@ def run(session: Session, options: Options, operands: list[str]) -> View | None:
         script = read_script(session, body) if options.given("script") else b""
         if script:
             interpreter = script_words(options.text("script"))
-            body |= {"Entrypoint": interpreter[:1], "Cmd": [*interpreter[1:], SCRIPT, *command]}
+            body |= {"Entrypoint": interpreter[:1], "Cmd": [*interpreter[1:], SCRIPT, *words]}
         container = create_container(session, options, body)
         if script:
             put_script(session, container, script)
@@ -161,9 +178,14 @@ def _attached(session: Session, options: Options, container: str, body: dict[str
     """Attach before the start, so that nothing is missed, and wait before it too, so that the exit code isn't."""
     engine, tty = session.engine, bool(body["Tty"])
     output = Output(session.console)
+
+    def passed(name: str) -> None:
+        send_signal(session, container, name)
+
     connection = engine.hijack(
         f"/containers/{container}/attach", stream=True,
         stdin=body["AttachStdin"], stdout=body["AttachStdout"], stderr=body["AttachStderr"],
+        detachKeys=options.text("detach-keys") or None,
     )  # fmt: skip
     waiting = engine.request(
         "POST", f"/containers/{container}/wait", streamed=True,
@@ -172,12 +194,15 @@ def _attached(session: Session, options: Options, container: str, body: dict[str
     with contextlib.closing(waiting), contextlib.closing(connection):
         try:
             engine.post(f"/containers/{container}/start")
-            with session.console.signals(lambda name: _signal(session, container, name)):
+            with session.console.signals(passed) if options.on("sig-proxy") else contextlib.nullcontext():
                 pump(
                     session.console, connection, output, tty=tty, stdin=body["AttachStdin"],
+                    keys=options.text("detach-keys"),
                     resize=lambda rows, columns: resize(session, f"/containers/{container}", rows, columns),
                 )  # fmt: skip
             code = exit_status(waiting)
+        except Detached:
+            return ContainerHandle(engine, container)
         except KeyboardInterrupt:
             raise stop_interrupted(session, container, kept=not options.on("rm"), output=output) from None
     result = RunResult(output.stdout, output.stderr, code, container)
@@ -201,9 +226,14 @@ def create_container(session: Session, options: Options, body: dict[str, Any]) -
     policy, image = options.text("pull"), str(body["Image"])
     if policy not in {"always", "missing", "never"}:
         raise CommandError(
-            _hint(f"invalid pull option: '{policy}': must be one of 'always', 'missing' or 'never'"), 125
+            _hint(f'invalid pull option: \'{policy}\': must be one of "always", "missing" or "never"'), 125
         )
     platform, quiet = options.text("platform"), options.on("quiet")
+    if platform:
+        try:
+            parse_platform(platform)
+        except DockmagicError as error:
+            raise CommandError(_hint(f"error parsing specified platform: {error}"), 125) from None
     if policy == "always":
         pull_image(session, image, platform=platform, quiet=quiet, notes=True)
 
@@ -228,8 +258,8 @@ def create_container(session: Session, options: Options, body: dict[str, Any]) -
 
 
 def create(session: Session, options: Options, operands: list[str]) -> View | None:
-    image, *command = operands
-    body = create_body(create_command.usage, options, session.image(image), command)
+    image, *words = operands
+    body = create_body(create_command.usage, options, session.image(image), words)
     with _docker_run_errors(prefix=""):
         container = create_container(session, options, body)
     if options.given("cidfile"):
@@ -238,16 +268,17 @@ def create(session: Session, options: Options, operands: list[str]) -> View | No
 
 
 def _create_help() -> str:
-    """docker create has docker run's flags but --detach."""
+    """docker create has docker run's flags but those of an attached terminal."""
     text = run.usage.text.replace("docker run", "docker create").replace(
         "docker container run", "docker container create"
     )
     text = text.replace("Create and run a new container from an image", "Create a new container")
-    return "\n".join(line for line in text.split("\n") if "--detach " not in line and "print container ID" not in line)
+    own = ("--detach ", "--detach-keys ", "--sig-proxy ")
+    return "\n".join(line for line in text.split("\n") if not any(flag in line for flag in own))
 
 
 create.__doc__ = _create_help()
-create_command: DockerCommand = refusing(gpus=GPUS)(create)
+create_command: DockerCommand = command(create)
 
 
 SCRIPT = "/.dockmagic-script"
@@ -297,7 +328,8 @@ def resize(session: Session, path: str, rows: int, columns: int) -> None:
         session.engine.post(f"{path}/resize", h=rows, w=columns)
 
 
-def _signal(session: Session, container: str, name: str) -> None:
+def send_signal(session: Session, container: str, name: str) -> None:
+    """Pass a signal on to a container; one that has ended is no matter."""
     with contextlib.suppress(CommandError):
         session.engine.post(f"/containers/{container}/kill", signal=name)
 
@@ -306,11 +338,11 @@ def stop_interrupted(session: Session, container: str, *, kept: bool, output: Ou
     """Stop the container of an interrupted cell, whatever it takes, and say so."""
     name = container[:12]
     try:
-        _signal(session, container, "SIGINT")
+        send_signal(session, container, "SIGINT")
         with contextlib.suppress(CommandError):
             session.engine.post(f"/containers/{container}/stop", t=2)
     except KeyboardInterrupt:  # the user is in a hurry
-        _signal(session, container, "SIGKILL")
+        send_signal(session, container, "SIGKILL")
     after = f"; its files and log are kept (docker logs {name})" if kept else " and removed"
     view = RunResult(output.stdout, output.stderr, 130, container) if output else None
     return Interrupted(f"Interrupted: container {name} was stopped{after}", view)

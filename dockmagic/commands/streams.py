@@ -11,9 +11,15 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 from dockmagic.commands.hijack import STDERR, Hijacked
+from dockmagic.detachkeys import DetachKeys
 
 if TYPE_CHECKING:
     from dockmagic.commands.console import Console
+
+
+class Detached(Exception):
+    """The user typed the keys that leave the container running."""
+
 
 KEPT = 64 << 20
 """How many bytes of each stream a result keeps; all of it is shown."""
@@ -51,10 +57,12 @@ def pump(
     tty: bool,
     stdin: bool,
     resize: Callable[[int, int], None] | None = None,
+    keys: str = "",
 ) -> None:
     """Show what comes from ``connection`` until its end, and send the console's input when ``stdin`` is asked for.
 
-    ``resize`` is told a terminal's rows and columns.
+    ``resize`` is told a terminal's rows and columns. Raises Detached when ``keys`` are typed at a terminal, and
+    InvalidParameter when they are none.
     """
     with contextlib.ExitStack() as stack:
         if stdin and tty and console.terminal:
@@ -62,9 +70,13 @@ def pump(
         if stdin and tty and not console.terminal and console.confirms:
             _line_by_line(console, connection, output)
             return
+        detached = threading.Event()
         if stdin:
-            stack.enter_context(_feeding(console, connection))
+            detach = DetachKeys(keys) if tty and console.terminal else None
+            stack.enter_context(_feeding(console, connection, detach, detached))
         consume(connection.frames(tty), output)
+    if detached.is_set():
+        raise Detached
 
 
 def consume(frames: Iterable[tuple[int, bytes]], output: Output) -> None:
@@ -74,13 +86,17 @@ def consume(frames: Iterable[tuple[int, bytes]], output: Output) -> None:
 
 
 @contextlib.contextmanager
-def _feeding(console: Console, connection: Hijacked) -> Iterator[None]:
+def _feeding(
+    console: Console, connection: Hijacked, detach: DetachKeys | None, detached: threading.Event
+) -> Iterator[None]:
     """Send standard input from a thread of its own, which is done with it when the block ends.
 
     A thread left behind in a read would take the next thing that is typed, which is not the container's.
     """
     wake, waker = os.pipe()
-    thread = threading.Thread(target=_feed, args=(console, connection, wake), daemon=True, name="docker-stdin")
+    thread = threading.Thread(
+        target=_feed, args=(console, connection, wake, detach, detached), daemon=True, name="docker-stdin"
+    )
     thread.start()
     try:
         yield
@@ -92,12 +108,19 @@ def _feeding(console: Console, connection: Hijacked) -> Iterator[None]:
         os.close(waker)
 
 
-def _feed(console: Console, connection: Hijacked, wake: int) -> None:
+def _feed(
+    console: Console, connection: Hijacked, wake: int, detach: DetachKeys | None, detached: threading.Event
+) -> None:
     source = console.stdin
     try:
         if source is not None:
             for data in _chunks(source, wake):
-                connection.send(data)
+                passed, complete = detach.pass_on(data) if detach is not None else (data, False)
+                connection.send(passed)
+                if complete:
+                    detached.set()
+                    connection.close()
+                    return
     except _Woken:
         return
     except (OSError, ValueError):

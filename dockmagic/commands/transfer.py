@@ -35,6 +35,7 @@ def pull(session: Session, options: Options, operands: list[str]) -> View | None
 
     Options:
       -a, --all-tags                Download all tagged images in the repository
+          --disable-content-trust   Skip image verification (default true)
           --platform string         Set platform if server is multi-platform capable
       -q, --quiet                   Suppress verbose output
     """
@@ -94,6 +95,7 @@ def push(session: Session, options: Options, operands: list[str]) -> View | None
 
     Options:
       -a, --all-tags                Push all tags of an image to the repository
+          --disable-content-trust   Skip image signing (default true)
       -q, --quiet                   Suppress verbose output
     """
     name = session.image(operands[0])

@@ -28,6 +28,7 @@ MANY = frozenset(
         "map",
         "mount",
         "ulimit",
+        "gpu-request",
         "filter",
         "network",
         "stringToString",

@@ -10,6 +10,8 @@ import struct
 import termios
 import time
 
+from dockmagic.detachkeys import DetachKeys
+
 _PATIENCE = 0.5
 """Seconds a client gets to read a hijack's headers before the first bytes follow them anyway."""
 _LOOK = 0.0005
@@ -42,29 +44,6 @@ class Headers:
         """Return when it has."""
         while not self.read():
             time.sleep(_LOOK)
-
-
-class DetachKeys:
-    """Finds the key sequence that detaches (``ctrl-p,ctrl-q``) in what a terminal's user types."""
-
-    def __init__(self, keys: str) -> None:
-        self._sequence = _codes(keys or "ctrl-p,ctrl-q")
-        self._matched = 0
-
-    def pass_on(self, data: bytes) -> tuple[bytes, bool]:
-        """What goes on to the process, and whether the sequence is complete."""
-        out = bytearray()
-        for byte in data:
-            if byte == self._sequence[self._matched]:
-                self._matched += 1
-                if self._matched == len(self._sequence):
-                    return bytes(out), True
-                continue
-            out += self._sequence[: self._matched]
-            self._matched = 1 if byte == self._sequence[0] else 0
-            if not self._matched:
-                out.append(byte)
-        return bytes(out), False
 
 
 class _Way:
@@ -109,10 +88,13 @@ class _Way:
                     self.target.shutdown(socket.SHUT_WR)
 
 
-def pump(client: socket.socket, stream: socket.socket, typed: bytes, keys: DetachKeys | None = None) -> None:
+def pump(
+    client: socket.socket, stream: socket.socket, typed: bytes, keys: DetachKeys | None = None, *, frame: bool = False
+) -> None:
     """Carry bytes until the stream's output has ended, the client is gone, or it typed the detach keys.
 
     The client's half-close goes on to the stream; output goes on after it. Hand the client to :func:`finish` then.
+    ``frame`` puts raw output (a terminal's) into frames of standard output, for a client that asked for them.
     """
     headers = Headers(client)
     client.setblocking(False)
@@ -138,7 +120,8 @@ def pump(client: socket.socket, stream: socket.socket, typed: bytes, keys: Detac
         if ready.get(client.fileno(), 0) & (select.POLLHUP | select.POLLERR):
             return  # gone for good: a half-closed client is not
         if not held and ready.get(stream.fileno(), 0) & (select.POLLIN | select.POLLHUP) and not down.waiting:
-            down.waiting = memoryview(down.read())
+            output = down.read()
+            down.waiting = memoryview(as_frame(output) if frame and output else output)
             down.write()
         elif ready.get(client.fileno(), 0) & select.POLLOUT:
             down.write()
@@ -159,7 +142,12 @@ def tell(client: socket.socket, text: str, *, framed: bool) -> None:
     data = text.encode()
     Headers(client).wait()
     with contextlib.suppress(OSError):
-        client.sendall(struct.pack(">BxxxI", 1, len(data)) + data if framed else data)
+        client.sendall(as_frame(data) if framed else data)
+
+
+def as_frame(data: bytes) -> bytes:
+    """``data`` as one frame of standard output."""
+    return struct.pack(">BxxxI", 1, len(data)) + data
 
 
 def finish(client: socket.socket) -> None:
@@ -173,17 +161,3 @@ def finish(client: socket.socket) -> None:
         while client.recv(_CHUNK):
             pass
     client.close()
-
-
-def _codes(keys: str) -> bytes:
-    codes = bytearray()
-    for key in keys.split(","):
-        if len(key) == 1:
-            codes += key.encode()
-        elif key.startswith("ctrl-") and len(key) == 6 and (key[5].isalpha() or key[5] in "@[\\]^_"):
-            codes.append(ord(key[5].upper()) & 0x1F)
-        else:
-            from dockmagic.errors import InvalidParameter
-
-            raise InvalidParameter(f"Invalid detach keys ({keys}) provided")
-    return bytes(codes)

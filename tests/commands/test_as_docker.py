@@ -111,6 +111,11 @@ network ls --format '{{.Name}} {{.Driver}} {{.Scope}}'
 network ls -q
 network ls
 network inspect nothing
+network create --gateway 10.0.0.1 pooled
+network create --subnet 10.9.0.0/24 --subnet 10.9.0.0/25 pooled
+network create --subnet 10.9.0.0/24 --ip-range 10.8.0.0/25 pooled
+network create --subnet 10.9.0.0/24 --gateway 10.9.0.1 --gateway 10.9.0.2 pooled
+network create --subnet 10.9.0.0/24 --aux-address a=10.8.0.1 pooled
 system df --format '{{.Type}} {{.TotalCount}}'
 system df -v
 system df -v --format '{{range .Images}}{{.Repository}} {{.UniqueSize}} {{end}}{{range .Volumes}}{{.Name}} {{.Links}}{{end}}'
@@ -122,6 +127,11 @@ run --rm -e A=b -w /tmp -u 1000:1000 -h box alpine sh -c 'echo $A $PWD $(id -u) 
 run --rm --entrypoint echo alpine entry
 run --rm --tmpfs /t --read-only alpine touch /x
 run --nope
+run --device-read-bps sda:1 alpine
+run --device-write-iops /dev/sda:1mb alpine
+run --blkio-weight-device /dev/sda:5 alpine
+run --label-file /nope alpine
+run --rm --label-file /dev/null --sig-proxy=false --disable-content-trust=false alpine echo same
 run
 run -p abc alpine
 run -p 1-3:5-9 alpine

@@ -5,10 +5,11 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+from dockmagic.detachkeys import DetachKeys
 from dockmagic.engine.http.request import Request
-from dockmagic.engine.http.response import Answer, Hijack, json_response
+from dockmagic.engine.http.response import Answer, Hijack, Response, json_response
 from dockmagic.engine.http.router import Route
-from dockmagic.engine.pump import DetachKeys, Headers, finish, pump, tell
+from dockmagic.engine.pump import Headers, finish, pump, tell
 from dockmagic.engine.routes.containers import size, stream_type
 from dockmagic.engine.services.containers import logs
 from dockmagic.engine.services.containers.life import Life
@@ -78,7 +79,8 @@ class AttachRoutes:
         console = _console(body.get("ConsoleSize"), tty=bool(body.get("Tty")) or one.tty)
         if body.get("Detach"):
             self._execs.start(one, console=console, attach=False)
-            return json_response({})
+            return Response(200)
+        framed = not body.get("Tty")  # of this request, not of the exec: a terminal's output is framed without it
         keys = DetachKeys(one.detach_keys) if one.tty and one.stdin else None
 
         def run(client: socket.socket, typed: bytes) -> None:
@@ -87,16 +89,16 @@ class AttachRoutes:
                 try:
                     stream = self._execs.start(one, console=console)
                 except DockmagicError as error:
-                    tell(client, f"{error}\r\n", framed=not one.tty)
+                    tell(client, f"{error}\r\n", framed=framed)
                     return
                 assert stream is not None
                 with stream:
-                    pump(client, stream, typed, keys)
+                    pump(client, stream, typed, keys, frame=framed and one.tty)
                     one.ended.wait(5)  # a client asks for the exit code as soon as the output ends
             finally:
                 finish(client)
 
-        return Hijack(run, stream_type(request, one.tty))
+        return Hijack(run, stream_type(request, not framed))
 
     def _exec_resize(self, request: Request) -> Answer:
         rows, columns = size(request)

@@ -35,6 +35,11 @@ class Launcher:
 
     def prepare(self, container: Container) -> Process:
         """Everything before the process starts. Under the container's lock."""
+        for request in container.record.host_config.get("DeviceRequests") or []:
+            alternatives = " ".join(f"[{' '.join(names)}]" for names in request.get("Capabilities") or [])
+            raise DockmagicError(
+                f'could not select device driver "{request.get("Driver") or ""}" with capabilities: [{alternatives}]'
+            )
         self.mount(container)
         container.folder.mkdir(parents=True, exist_ok=True)
         network = self._networks.enter(container)
