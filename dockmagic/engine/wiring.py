@@ -41,6 +41,7 @@ from dockmagic.engine.services.execs import Execs
 from dockmagic.engine.services.images import Images
 from dockmagic.engine.services.networks.dns import NameServers
 from dockmagic.engine.services.networks.endpoints import Endpoints
+from dockmagic.engine.services.networks.links import Links
 from dockmagic.engine.services.networks.registry import NetworkRegistry
 from dockmagic.engine.services.pulling import Transfers
 from dockmagic.engine.services.system import System
@@ -86,11 +87,12 @@ class Engine:
         self._networks = networks = NetworkRegistry(database, events, fabric)
         names = NameServers(containers, fabric)
         default = "host" if capability.tier == "rootless" else "bridge"
-        endpoints = Endpoints(networks, containers, fabric, runtime, names, events, default)
-        launcher = Launcher(runtime, snapshots, endpoints, SpecMaker(containers))
+        links = Links(containers)
+        endpoints = Endpoints(networks, containers, fabric, runtime, names, events, default, links)
+        launcher = Launcher(runtime, snapshots, endpoints, SpecMaker(containers, links))
         health = HealthMonitor(events)
         self.life = life = Life(containers, runtime, launcher, health, events)
-        execs = Execs(containers, runtime, launcher, events)
+        execs = Execs(containers, runtime, launcher, events, links)
         health.probe = execs.probe
         self._trash = trash = Trash(root / "containers-trash")
         trash.sweep()
@@ -98,7 +100,7 @@ class Engine:
         self._maker = maker = Maker(containers, store, init_layers, life, mounts, volumes, endpoints, events, trash)
         sizes = Sizes(store, driver)
         images = Images(store, init_layers, containers, events, driver)
-        listing = Listing(containers, images.ancestry, sizes.of)
+        listing = Listing(containers, images.ancestry, sizes.of, links.names)
         registry = once(lambda: _registry(store))
         transfers = Transfers(store, registry, events)
         builds = Builds(
@@ -109,7 +111,7 @@ class Engine:
 
         nouns = (
             SystemRoutes(system, events, usage),
-            ContainerRoutes(containers, maker, life, listing, sizes, Updater(containers, events)),
+            ContainerRoutes(containers, maker, life, listing, sizes, Updater(containers, events), links),
             AttachRoutes(containers, life, execs),
             LookingRoutes(containers, snapshots, events),
             ArchiveRoutes(containers, Archives(launcher, events)),

@@ -45,6 +45,16 @@ def test_stdin_reaches_the_process_and_its_end_too(box, api) -> None:
     assert api.wait(id)["StatusCode"] == 0
 
 
+def test_a_terminals_output_in_frames(box, api) -> None:
+    """An exec with a terminal that is started without one: docker-py's low level does so."""
+    made = api.exec_create(box.loop(), ["sh", "-c", "echo out; echo err >&2"], tty=True)
+    assert api.exec_start(made, demux=True) == (b"out\r\nerr\r\n", None)
+
+
+def test_a_detached_start_answers_nothing(box, api) -> None:
+    assert api.exec_start(api.exec_create(box.loop(), ["true"]), detach=True) == ""
+
+
 def test_much_stdin(box, api) -> None:
     import threading
 

@@ -289,6 +289,69 @@ def test_links(box, api) -> None:
     until(lambda: run_in(api, id, "wget", "-qO-", "http://db/") == b"hello\n")
 
 
+def test_what_a_link_tells(box, api) -> None:
+    """The variables of daemon/links: ports, a range of them, the other's name and environment."""
+    box.loop(name="dm-eng-far", ports=[81, 80], environment=["COLOUR=red"], host={"network_mode": "bridge"})
+    host = {"links": {"dm-eng-far": "my-db"}, "network_mode": "bridge"}
+    id = box.loop(name="dm-eng-near", host=host)
+    told = dict(line.split("=", 1) for line in run_in(api, id, "env").decode().splitlines())
+    address = told["MY_DB_PORT_80_TCP_ADDR"]
+    assert told["MY_DB_PORT"] == f"tcp://{address}:80"
+    assert told["MY_DB_PORT_80_TCP"] == f"tcp://{address}:80"
+    assert (told["MY_DB_PORT_81_TCP_PORT"], told["MY_DB_PORT_81_TCP_PROTO"]) == ("81", "tcp")
+    assert told["MY_DB_PORT_80_TCP_START"] == f"tcp://{address}:80"
+    assert told["MY_DB_PORT_80_TCP_PORT_END"] == "81"
+    assert (told["MY_DB_NAME"], told["MY_DB_ENV_COLOUR"]) == ("/dm-eng-near/my-db", "red")
+    assert "MY_DB_ENV_PATH" not in told
+    assert address in run_in(api, id, "grep", "my-db", "/etc/hosts").decode()
+    assert api.inspect_container(id)["HostConfig"]["Links"] == ["/dm-eng-far:/dm-eng-near/my-db"]
+    names = {name for one in api.containers() for name in one["Names"]}
+    assert {"/dm-eng-far", "/dm-eng-near/my-db"} <= names
+    api.remove_container("dm-eng-near/my-db", link=True)
+    assert not api.inspect_container(id)["HostConfig"]["Links"]
+    assert "/dm-eng-near/my-db" not in {name for one in api.containers() for name in one["Names"]}
+
+
+def test_a_link_to_nothing(box, api) -> None:
+    refused(
+        lambda: box.create(host={"links": {"dm-eng-nothing": "x"}}), 400, "could not get container for dm-eng-nothing"
+    )
+
+
+def test_links_on_a_network_of_ones_own(box, api, network) -> None:
+    far = box.loop(
+        name="dm-eng-far", networking_config=api.create_networking_config({network: {}}), host={"network_mode": network}
+    )
+    linked = api.create_endpoint_config(links={"dm-eng-far": "bar"})
+    id = box.loop(networking_config=api.create_networking_config({network: linked}), host={"network_mode": network})
+    address = api.inspect_container(far)["NetworkSettings"]["Networks"][network]["IPAddress"]
+    assert address in run_in(api, id, "nslookup", "bar").decode()
+
+
+def test_the_address_of_the_card(box, api) -> None:
+    address = "02:42:ac:11:00:0a"
+    id = box.loop(mac_address=address, host={"network_mode": "bridge"})
+    shown = api.inspect_container(id)
+    if "bridge" not in shown["NetworkSettings"]["Networks"]:
+        pytest.skip("this tier shares the host's network")
+    assert shown["NetworkSettings"]["Networks"]["bridge"]["MacAddress"] == address
+    api.restart(id, timeout=0)
+    assert run_in(api, id, "cat", "/sys/class/net/eth0/address").decode().strip() == address
+
+
+def test_disconnecting_what_is_not_connected(box, api, network) -> None:
+    id = box.create()
+    refused(lambda: api.disconnect_container_from_network(id, network, force=True), 403, "is not connected")
+
+
+def test_a_network_whose_name_has_a_space(api, network) -> None:
+    made = api.create_network("dm eng spaced")
+    try:
+        assert api.inspect_network("dm eng spaced")["Id"] == made["Id"]
+    finally:
+        api.remove_network(made["Id"])
+
+
 def _fetched(port: int) -> bytes:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2) as client:
         client.sendall(b"GET / HTTP/1.0\r\n\r\n")

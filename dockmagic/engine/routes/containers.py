@@ -15,6 +15,7 @@ from dockmagic.engine.services.containers.registry import ContainerRegistry
 from dockmagic.engine.services.containers.sizes import Sizes
 from dockmagic.engine.services.containers.update import Updater
 from dockmagic.engine.services.containers.waiting import Waiter
+from dockmagic.engine.services.networks.links import Links
 from dockmagic.errors import InvalidParameter, NotFound
 
 
@@ -22,7 +23,14 @@ class ContainerRoutes:
     """The routes of the noun."""
 
     def __init__(
-        self, registry: ContainerRegistry, maker: Maker, life: Life, listing: Listing, sizes: Sizes, updater: Updater
+        self,
+        registry: ContainerRegistry,
+        maker: Maker,
+        life: Life,
+        listing: Listing,
+        sizes: Sizes,
+        updater: Updater,
+        links: Links,
     ) -> None:
         self._registry = registry
         self._maker = maker
@@ -30,6 +38,7 @@ class ContainerRoutes:
         self._listing = listing
         self._sizes = sizes
         self._updater = updater
+        self._links = links
 
     def routes(self) -> list[Route]:
         return [
@@ -48,7 +57,7 @@ class ContainerRoutes:
             Route("POST", "/containers/{id}/update", self._update),
             Route("POST", "/containers/{id}/resize", self._resize),
             Route("POST", "/containers/{id}/wait", self._wait),
-            Route("DELETE", "/containers/{id}", self._remove),
+            Route("DELETE", "/containers/{id*}", self._remove),
         ]
 
     def _find(self, request: Request) -> Container:
@@ -72,7 +81,8 @@ class ContainerRoutes:
         container = self._find(request)
         sizes = self._sizes.of(container) if request.flag("size") else None
         with container.lock:
-            return json_response(inspect.shape(container, self._sizes.driver, sizes))
+            links = self._links.shape(container)
+            return json_response(inspect.shape(container, self._sizes.driver, sizes, links))
 
     def _logs(self, request: Request) -> Answer:
         container = self._find(request)
@@ -147,7 +157,8 @@ class ContainerRoutes:
 
     def _remove(self, request: Request) -> Answer:
         if request.flag("link"):
-            raise InvalidParameter("links between containers are not kept: there is none to remove")
+            self._links.remove(request.parameters["id"])
+            return no_content()
         self._maker.remove(self._find(request), volumes=request.flag("v"), force=request.flag("force"))
         return no_content()
 

@@ -97,7 +97,7 @@ class ImageRoutes:
 
             self._transfers.load(cast(Any, request.body), tell)
 
-        return Stream(load, lazy=True)
+        return Stream(load)  # what is wrong with an archive is told in the stream, as dockerd does
 
     def _get(self, request: Request) -> Answer:
         names = request.query.get("names") or [request.parameters.get("name", "")]

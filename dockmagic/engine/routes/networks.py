@@ -57,7 +57,7 @@ class NetworkRoutes:
     def _disconnect(self, request: Request) -> Answer:
         body = request.json_object()
         container = self._containers.get(body.get("Container") or "")
-        self._joining.disconnect(request.parameters["id"], container, force=bool(body.get("Force")))
+        self._joining.disconnect(request.parameters["id"], container)
         self._containers.save(container)
         return Response(200)
 

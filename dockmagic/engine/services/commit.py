@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from dockmagic.engine.services.containers.life import Life
 from dockmagic.engine.services.containers.record import Container
 from dockmagic.engine.services.containers.registry import ContainerRegistry
 from dockmagic.engine.services.events import Events
+from dockmagic.errors import DockmagicError
 
 if TYPE_CHECKING:
     from dockmagic.images.store import Store
@@ -55,7 +57,8 @@ class Committer:
             layer = self._store.snapshots.diff(container.id)
         finally:
             if paused:
-                self._life.unpause(container)
+                with contextlib.suppress(DockmagicError):  # it ended as it was paused
+                    self._life.unpause(container)
         parent = self._store.get(container.record.image_id)
         layers = [*parent.layers, *([layer] if layer else [])]
         document["created"] = clock.now()
@@ -80,8 +83,6 @@ class Committer:
         return image.id
 
     def _try_pause(self, container: Container) -> bool:
-        from dockmagic.errors import DockmagicError
-
         try:
             self._life.pause(container)
         except DockmagicError:  # a tier that can't pause commits what it finds, as --pause=false does

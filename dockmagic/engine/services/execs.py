@@ -19,6 +19,7 @@ from dockmagic.engine.services.containers.record import Container
 from dockmagic.engine.services.containers.registry import ContainerRegistry
 from dockmagic.engine.services.containers.specs import environment
 from dockmagic.engine.services.events import Events
+from dockmagic.engine.services.networks.links import Links
 from dockmagic.errors import Conflict, InvalidParameter, NotFound
 from dockmagic.runtime.protocols import Process, Runtime, StartError
 from dockmagic.runtime.spec import Exit, Spec
@@ -73,8 +74,11 @@ class Exec:
 class Execs:
     """All execs of running containers; they are forgotten with their container's end."""
 
-    def __init__(self, registry: ContainerRegistry, runtime: Runtime, launcher: Launcher, events: Events) -> None:
+    def __init__(
+        self, registry: ContainerRegistry, runtime: Runtime, launcher: Launcher, events: Events, links: Links
+    ) -> None:
         self._registry = registry
+        self._links = links
         self._runtime = runtime
         self._launcher = launcher
         self._events = events
@@ -196,7 +200,7 @@ class Execs:
             id=one.id,
             rootfs=rootfs,
             args=tuple(one.command),
-            env=environment(merged, user.home, terminal=one.tty),
+            env=environment(merged, user.home, self._links.environment(one.container), terminal=one.tty),
             cwd=one.cwd or config["WorkingDir"] or "/",
             user=user,
             terminal=one.tty,

@@ -153,8 +153,8 @@ class System:
             "Labels": self._labels(),
             "ExperimentalBuild": False,
             "ServerVersion": dockmagic.__version__,
-            "Runtimes": {"dockmagic": {"path": f"dockmagic ({capability.tier})"}},
-            "DefaultRuntime": "dockmagic",
+            "Runtimes": {"runc": {"path": f"dockmagic ({capability.tier})"}},  # the name that clients ask for
+            "DefaultRuntime": "runc",
             "Swarm": {
                 "NodeID": "",
                 "NodeAddr": "",

@@ -11,9 +11,9 @@ _DEFAULTS: dict[str, Any] = {
     "Hostname": "", "Domainname": "", "User": "", "AttachStdin": False, "AttachStdout": False, "AttachStderr": False,
     "ExposedPorts": None, "Tty": False, "OpenStdin": False, "StdinOnce": False, "Env": None, "Cmd": None,
     "Healthcheck": None, "Image": "", "Volumes": None, "WorkingDir": "", "Entrypoint": None, "OnBuild": None,
-    "Labels": None, "StopSignal": "", "StopTimeout": None, "Shell": None,
+    "Labels": None, "StopSignal": "", "StopTimeout": None, "Shell": None, "MacAddress": "",
 }  # fmt: skip
-_OPTIONAL = {"ExposedPorts", "Healthcheck", "StopSignal", "StopTimeout", "Shell"}
+_OPTIONAL = {"ExposedPorts", "Healthcheck", "StopSignal", "StopTimeout", "Shell", "MacAddress"}
 """Left out of the API's answers while empty (``omitempty`` in moby's container.Config)."""
 _LISTS = {"Env", "OnBuild", "Shell"}
 _COMMANDS = {"Cmd", "Entrypoint"}

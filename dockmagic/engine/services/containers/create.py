@@ -26,6 +26,7 @@ from dockmagic.engine.services.copytree import copy_content
 from dockmagic.engine.services.events import Events
 from dockmagic.engine.services.networks.endpoints import Endpoints
 from dockmagic.engine.services.volumes import Volumes
+from dockmagic.engine.services.networks.links import split
 from dockmagic.errors import Conflict, DockmagicError, InvalidParameter, NotFound
 from dockmagic.inroot import resolve
 
@@ -85,7 +86,9 @@ class Maker:
         id = self._id()
         if not config["Hostname"]:
             config["Hostname"] = default_hostname(id, host["NetworkMode"])
-        endpoints = self._networks.plan(host, (body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {})
+        asked = (body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
+        endpoints = self._networks.plan(host, asked, config["MacAddress"])
+        host["Links"] = self._linked(host)
         if "host" in endpoints and host["NetworkMode"] != "host" and host["PortBindings"]:
             warnings.append("Published ports are discarded: this runtime shares the host's network")
         snapshot = self._store.snapshots.prepare(id, self._init_layers.on(self._store.chain(image)))
@@ -110,6 +113,7 @@ class Maker:
         except BaseException:
             self._store.snapshots.remove(id)
             shutil.rmtree(self._registry.folder / id, ignore_errors=True)
+                macs={name: endpoint["MacAddress"] for name, endpoint in endpoints.items()},
             raise
         container.rootfs, container.copy_on_write = snapshot.path, snapshot.copy_on_write
         self._events.publish("container", "create", id, container.attributes())
@@ -230,6 +234,23 @@ class Maker:
             from dockmagic.images.reference import Reference
 
             try:
+    def _linked(self, host: Mapping[str, Any]) -> list[str] | None:
+        """The links asked for, by the others' ids: names may change."""
+        if not host["Links"]:
+            return None
+        if host["NetworkMode"] == "host":
+            raise InvalidParameter(
+                "conflicting options: host type networking can't be used with links. This would result in undefined "
+                "behavior"
+            )
+        found = []
+        for reference, alias in map(split, host["Links"]):
+            try:
+                found.append(f"{self._registry.get(reference).id}:{alias}")
+            except NotFound as error:
+                raise InvalidParameter(f"could not get container for {reference}: {error}") from None
+        return found
+
                 familiar = Reference.parse(reference).familiar
             except InvalidParameter:
                 familiar = reference

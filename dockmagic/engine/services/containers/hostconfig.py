@@ -19,7 +19,7 @@ DEFAULTS: dict[str, Any] = {
     "CapDrop": None, "CgroupnsMode": "private", "Dns": [], "DnsOptions": [], "DnsSearch": [], "ExtraHosts": None,
     "GroupAdd": None, "IpcMode": "private", "Cgroup": "", "Links": None, "OomScoreAdj": 0, "PidMode": "",
     "Privileged": False, "PublishAllPorts": False, "ReadonlyRootfs": False, "SecurityOpt": None, "StorageOpt": None,
-    "Tmpfs": None, "UTSMode": "", "UsernsMode": "", "ShmSize": 67108864, "Sysctls": None, "Runtime": "dockmagic",
+    "Tmpfs": None, "UTSMode": "", "UsernsMode": "", "ShmSize": 67108864, "Sysctls": None, "Runtime": "runc",
     "Isolation": "", "CpuShares": 0, "Memory": 0, "NanoCpus": 0, "CgroupParent": "", "BlkioWeight": 0,
     "BlkioWeightDevice": [], "BlkioDeviceReadBps": [], "BlkioDeviceWriteBps": [], "BlkioDeviceReadIOps": [],
     "BlkioDeviceWriteIOps": [], "CpuPeriod": 0, "CpuQuota": 0, "CpuRealtimePeriod": 0, "CpuRealtimeRuntime": 0,
@@ -48,7 +48,7 @@ def completed(asked: Mapping[str, Any] | None) -> tuple[dict[str, Any], list[str
             config[name] = _typed(name, value)
     for name, default in (("NetworkMode", "default"), ("IpcMode", "private"), ("CgroupnsMode", "private")):
         config[name] = config[name] or default
-    config["Runtime"] = config["Runtime"] or "dockmagic"
+    config["Runtime"] = config["Runtime"] or "runc"
     config["ShmSize"] = config["ShmSize"] or DEFAULTS["ShmSize"]
     if config["ShmSize"] < 0:
         raise InvalidParameter("SHM size can not be less than 0")

@@ -13,8 +13,13 @@ from dockmagic.engine.services.containers.record import Container
 _LEGACY = ("EndpointID", "Gateway", "GlobalIPv6Address", "GlobalIPv6PrefixLen", "IPAddress", "IPPrefixLen")
 
 
-def shape(container: Container, driver: str, sizes: tuple[int, int] | None = None) -> dict[str, Any]:
-    """The API's ContainerInspectResponse. ``driver`` names the storage; ``sizes`` are (written, whole root) bytes."""
+def shape(
+    container: Container, driver: str, sizes: tuple[int, int] | None = None, links: list[str] | None = None
+) -> dict[str, Any]:
+    """The API's ContainerInspectResponse.
+
+    ``driver`` names the storage, ``sizes`` are (written, whole root) bytes, ``links`` as HostConfig shows them.
+    """
     record = container.record
     words = command(record.config)
     written = record.hosts
@@ -37,7 +42,7 @@ def shape(container: Container, driver: str, sizes: tuple[int, int] | None = Non
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": sorted(id for id, one in container.execs.items() if one.running) or None,
-        "HostConfig": hostconfig.shape(record.host_config),
+        "HostConfig": hostconfig.shape({**record.host_config, "Links": links}),
         "GraphDriver": {"Data": {"MergedDir": str(container.rootfs)} if container.rootfs else None, "Name": driver},
     }
     if sizes is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dockmagic.engine import clock
@@ -27,11 +27,17 @@ class Listing:
     """The answer to GET /containers/json."""
 
     def __init__(
-        self, registry: ContainerRegistry, ancestry: Ancestry, sizes: Callable[[Container], tuple[int, int]]
+        self,
+        registry: ContainerRegistry,
+        ancestry: Ancestry,
+        sizes: Callable[[Container], tuple[int, int]],
+        linked: Callable[[], Mapping[str, Sequence[str]]],
     ) -> None:
         self._registry = registry
         self._ancestry = ancestry
         self._sizes = sizes
+        self._linked = linked
+        """The names that links give, by container id."""
 
     def list(self, *, all: bool, limit: int, size: bool, filters: Filters) -> list[dict[str, Any]]:
         """The containers, newest first, in the API's ContainerSummary shape. Raises InvalidParameter, NotFound."""
@@ -39,11 +45,12 @@ class Listing:
         accepts = self._acceptor(filters)
         shown = []
         everything = all or limit > 0 or any(name in filters for name in ("status", "exited", "since", "before"))
+        linked = self._linked()
         for container in self._registry.all():
             if not everything and not container.running:
                 continue
             if accepts(container):
-                shown.append(summary(container, self._sizes(container) if size else None))
+                shown.append(summary(container, self._sizes(container) if size else None, linked.get(container.id, ())))
                 if limit > 0 and len(shown) == limit:
                     break
         return shown
@@ -98,12 +105,15 @@ class Listing:
             raise NotFound(f"No such container: {values[0]}") from None
 
 
-def summary(container: Container, sizes: tuple[int, int] | None) -> dict[str, Any]:
-    """One container in the API's ContainerSummary shape; ``sizes`` are (written, whole root) in bytes."""
+def summary(container: Container, sizes: tuple[int, int] | None, linked: Sequence[str] = ()) -> dict[str, Any]:
+    """One container in the API's ContainerSummary shape.
+
+    ``sizes`` are (written, whole root) in bytes, ``linked`` its names by others' links.
+    """
     record = container.record
     shape: dict[str, Any] = {
         "Id": record.id,
-        "Names": [f"/{record.name}"],
+        "Names": [f"/{record.name}", *linked],
         "Image": record.config["Image"],
         "ImageID": record.image_id,
         "Command": shown_command(record.config),

@@ -74,6 +74,8 @@ class Record:
     stopped_by_user: bool = False
     published: dict[str, list[dict[str, str]]] = field(default_factory=dict)
     """``80/tcp`` to the API's PortBindings, while it runs."""
+    macs: dict[str, str] = field(default_factory=dict)
+    """Network name to the MAC address asked for; "": any."""
     hosts: bool = True
     """Whether the engine writes /etc/hosts and its like (no mount of the user's is there)."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from dockmagic.engine.services.containers.config import command
 from dockmagic.engine.services.containers.hostconfig import log_limits
 from dockmagic.engine.services.containers.record import Container, MountPoint
 from dockmagic.engine.services.containers.registry import ContainerRegistry
+from dockmagic.engine.services.networks.links import Links
 from dockmagic.errors import Conflict, DockmagicError, InvalidParameter
 from dockmagic.inroot import resolve
 from dockmagic.runtime.spec import Device, Limits, Mount, Spec
@@ -22,8 +23,9 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 class SpecMaker:
     """Makes Specs. ``containers`` finds those whose namespaces another one joins."""
 
-    def __init__(self, containers: ContainerRegistry) -> None:
+    def __init__(self, containers: ContainerRegistry, links: Links) -> None:
         self._containers = containers
+        self._links = links
 
     def make(self, container: Container, network: str) -> Spec:
         """What to run for ``container``, whose root is mounted. Raises InvalidParameter, Conflict, NotFound."""
@@ -40,7 +42,7 @@ class SpecMaker:
             id=record.id,
             rootfs=rootfs,
             args=tuple(command(config)),
-            env=environment(config, user.home, terminal=config["Tty"]),
+            env=environment(config, user.home, self._links.environment(container), terminal=config["Tty"]),
             cwd=config["WorkingDir"] or "/",
             user=user,
             terminal=config["Tty"],
@@ -97,12 +99,12 @@ class SpecMaker:
         return mounts
 
 
-def environment(config: Mapping[str, Any], home: str, *, terminal: bool) -> tuple[str, ...]:
-    """PATH, HOSTNAME, TERM, the Config's own, HOME: what a container's first process finds."""
+def environment(config: Mapping[str, Any], home: str, links: Sequence[str] = (), *, terminal: bool) -> tuple[str, ...]:
+    """PATH, HOSTNAME, TERM, the ``links``', the Config's own, HOME: what a container's first process finds."""
     values: dict[str, str] = {"PATH": DEFAULT_PATH, "HOSTNAME": config["Hostname"]}
     if terminal:
         values["TERM"] = "xterm"
-    for item in config["Env"] or ():
+    for item in (*links, *(config["Env"] or ())):
         name, equals, value = item.partition("=")
         if equals:
             values[name] = value

@@ -49,4 +49,5 @@ class Waiter:
             return False
         if self._condition == "next-exit":
             return container.exits > self._exits
-        return not container.running
+        # a restart policy may bring it back: its end is what was waited for (moby, State.SetRestarting)
+        return not container.running or container.exits > self._exits

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dockmagic.engine.services.containers.record import Container
 from dockmagic.engine.services.containers.registry import ContainerRegistry
+from dockmagic.engine.services.networks.links import split
 from dockmagic.engine.services.networks.record import Network
 
 if TYPE_CHECKING:
@@ -85,19 +86,29 @@ class NameServers:
         key = "IPAddress" if kind == _A else "GlobalIPv6Address"
         known = False
         addresses = []
-        for endpoint in self._neighbours(asker):
-            if name in {one.lower() for one in endpoint["DNSNames"] or ()}:
-                known = True
-                if endpoint[key]:
-                    addresses.append(socket.inet_pton(socket.AF_INET if kind == _A else socket.AF_INET6, endpoint[key]))
+        for endpoint in self._meant(name, asker):
+            known = True
+            if endpoint[key]:
+                addresses.append(socket.inet_pton(socket.AF_INET if kind == _A else socket.AF_INET6, endpoint[key]))
         return _reply(question, end, [(kind, address) for address in addresses]) if known else None
 
-    def _neighbours(self, asker: str) -> Iterator[dict[str, Any]]:
+    def _meant(self, name: str, asker: str) -> Iterator[dict[str, Any]]:
+        """The endpoints that ``name`` means to ``asker``: by its own links first, then by everybody's names."""
         running = [container for container in self._containers.all() if container.running]
-        own = {name for container in running for name in _networks_of(container, asker)}
+        own: set[str] = set()
+        linked: set[tuple[str, str]] = set()
         for container in running:
-            for name, endpoint in container.record.endpoints.items():
-                if name in own:
+            for network in _networks_of(container, asker):
+                own.add(network)
+                for link in map(split, container.record.endpoints[network]["Links"] or ()):
+                    if link[1].lower() == name:
+                        linked.add((network, link[0]))
+        for container in running:
+            for network, endpoint in container.record.endpoints.items():
+                if network not in own:
+                    continue
+                by_link = (network, container.name) in linked or (network, container.id) in linked
+                if by_link or (not linked and name in {one.lower() for one in endpoint["DNSNames"] or ()}):
                     yield endpoint
 
     def _name_of(self, name: str, asker: str) -> str:

@@ -14,6 +14,7 @@ from dockmagic.engine.services.containers.record import Container
 from dockmagic.engine.services.containers.registry import ContainerRegistry
 from dockmagic.engine.services.events import Events
 from dockmagic.engine.services.networks.dns import NameServers
+from dockmagic.engine.services.networks.links import Links
 from dockmagic.engine.services.networks.record import NO_ENDPOINT, Network
 from dockmagic.engine.services.networks.registry import NetworkRegistry
 from dockmagic.errors import Conflict, DockmagicError, Forbidden, InvalidParameter, NotFound
@@ -44,6 +45,7 @@ class Endpoints:
         names: NameServers,
         events: Events,
         default: str,
+        links: Links,
     ) -> None:
         self._networks = networks
         self._containers = containers
@@ -52,12 +54,16 @@ class Endpoints:
         self._names = names
         self._events = events
         self._default = default
+        self._links = links
         self._lock = threading.RLock()
 
     # --- what a container is asked to join ---
 
-    def plan(self, host: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """The endpoints a new container will have. Raises NotFound when it joins a container that is not there."""
+    def plan(self, host: Mapping[str, Any], asked: Mapping[str, Any], mac: str = "") -> dict[str, dict[str, Any]]:
+        """The endpoints a new container will have; ``mac`` is for the first. Raises NotFound, InvalidParameter.
+
+        NotFound is for a container to join that is not there.
+        """
         mode = host["NetworkMode"]
         if mode.startswith("container:"):
             self._containers.get(mode.partition(":")[2])
@@ -73,6 +79,13 @@ class Endpoints:
                 endpoints[name] = dict(NO_ENDPOINT)
                 continue
             endpoints[network.name] = self._settings(network, settings)
+        if mac and endpoints[wanted]["MacAddress"] not in {"", mac}:
+            raise InvalidParameter(
+                "the container-wide MAC address must match the endpoint-specific MAC address for the main network, or "
+                "be left empty"
+            )
+        if mac and wanted not in {"host", "none"}:
+            endpoints[wanted]["MacAddress"] = mac
         return endpoints
 
     def _wanted(self, host: Mapping[str, Any]) -> str:
@@ -154,7 +167,7 @@ class Endpoints:
             interface,
             tuple(addresses),
             gateways=tuple(gateways),
-            mac=endpoint["MacAddress"],
+            mac=container.record.macs.get(network.name, ""),
         )
         endpoint["MacAddress"] = made.mac
 
@@ -222,7 +235,8 @@ class Endpoints:
         with container.lock:
             if network.name in record.endpoints:
                 raise Forbidden(f"endpoint with name {container.name} already exists in network {network.name}")
-            record.endpoints[network.name] = self._settings(network, asked)
+            settings = record.endpoints[network.name] = self._settings(network, asked)
+            record.macs[network.name] = settings["MacAddress"]
             if not record.pid:
                 return
             position = len(record.endpoints) - 1
@@ -234,7 +248,7 @@ class Endpoints:
                 raise
             self.write_files(container)
 
-    def disconnect(self, reference: str, container: Container, *, force: bool) -> None:
+    def disconnect(self, reference: str, container: Container) -> None:
         """Raises NotFound, Forbidden."""
         network = self._networks.get(reference)
         if network.driver == "host":
@@ -242,8 +256,6 @@ class Endpoints:
         with container.lock:
             endpoint = container.record.endpoints.get(network.name)
             if endpoint is None:
-                if force:
-                    return
                 raise Forbidden(f"container {container.id} is not connected to network {network.name}")
             if endpoint.get("EndpointID"):
                 self._fabric().detach(network.id, container.id)
@@ -334,35 +346,21 @@ class Endpoints:
     # --- names ---
 
     def write_files(self, container: Container) -> None:
-        """Write what the container's /etc/hosts, hostname and resolv.conf say. Raises Conflict as :meth:`_links`."""
+        """Write what the container's /etc/hosts, hostname and resolv.conf say. Raises Conflict as links do."""
         names = self._names_for(container)
         files.write(container, names.own, names.others, resolver=names.resolver)
 
     def _names_for(self, container: Container) -> Names:
         endpoints = container.record.endpoints
         if "host" in endpoints and container.record.host_config["NetworkMode"] != "host":
-            return Names(own=("127.0.1.1",))
+            return Names(("127.0.1.1",), self._links.hosts(container))
         own = [endpoint["IPAddress"] for endpoint in endpoints.values() if endpoint["IPAddress"]]
         own += [endpoint["GlobalIPv6Address"] for endpoint in endpoints.values() if endpoint["GlobalIPv6Address"]]
         custom = [e for name, e in endpoints.items() if e["IPAddress"] and self._networks.get(name).custom]
-        return Names(own, self._links(container), self._gateway(custom[0]) if custom else "")
+        return Names(own, self._links.hosts(container), self._gateway(custom[0]) if custom else "")
 
     def _gateway(self, endpoint: Mapping[str, Any]) -> str:
         return self._networks.get(endpoint["NetworkID"]).pools()[0].gateway
-
-    def _links(self, container: Container) -> list[tuple[str, str]]:
-        found = []
-        for link in container.record.host_config["Links"] or ():
-            reference, _, alias = link.removeprefix("/").partition(":")
-            alias = (alias or reference).rpartition("/")[2]
-            other = self._containers.get(reference)
-            if not other.running:
-                raise Conflict(f"Cannot link to a non running container: /{other.name} AS /{container.name}/{alias}")
-            address = next((e["IPAddress"] for e in other.record.endpoints.values() if e["IPAddress"]), "")
-            if address:
-                names = dict.fromkeys([alias, other.record.config["Hostname"], other.name])
-                found.append((address, " ".join(names)))
-        return found
 
     def _tell(self, action: str, network: Network, container: Container) -> None:
         attributes = {"container": container.id, "name": network.name, "type": network.driver}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from dockmagic.runtime.networks.service import Networks as Fabric
 
 _MIGRATIONS = ("CREATE TABLE networks (id TEXT PRIMARY KEY, name TEXT NOT NULL, record TEXT NOT NULL)",)
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _FILTERS = {"dangling", "driver", "id", "label", "name", "scope", "type"}
 _BRIDGE_OPTIONS = {
     "com.docker.network.bridge.default_bridge": "true",
@@ -94,8 +92,6 @@ class NetworkRegistry:
             raise InvalidParameter("invalid network name: name is empty")
         if name in {*PREDEFINED, "default"}:
             raise Forbidden(f"operation is not permitted on predefined {name} network")
-        if not _NAME.fullmatch(name):
-            raise InvalidParameter(f"invalid network name: {name}: must match '^[a-zA-Z0-9][a-zA-Z0-9_.-]*$'")
         driver = asked.get("Driver") or "bridge"
         if driver in {"host", "null"}:
             raise Forbidden(f'only one instance of "{driver}" network is allowed')
@@ -117,7 +113,7 @@ class NetworkRegistry:
                 ipv6=bool(asked.get("EnableIPv6")),
                 ipam={
                     "Driver": ipam.get("Driver") or "default",
-                    "Options": ipam.get("Options") or {},
+                    "Options": ipam.get("Options"),
                     "Config": self._pools(ipam.get("Config") or []),
                 },
                 options=dict(asked.get("Options") or {}),
