@@ -51,6 +51,19 @@ def test_a_terminals_output_in_frames(box, api) -> None:
     assert api.exec_start(made, demux=True) == (b"out\r\nerr\r\n", None)
 
 
+def test_detach_keys_of_the_clients_own(box, api) -> None:
+    """docker-py writes ``detachKeys`` when its configuration has them: Go takes any case."""
+    id = box.loop()
+    asked = {"Cmd": ["cat"], "Tty": True, "AttachStdin": True, "AttachStdout": True, "detachKeys": "ctrl-a"}
+    made = api._result(api._post_json(api._url("/containers/{0}/exec", id), data=asked), True)
+    stream = api.exec_start(made, tty=True, socket=True)
+    under(stream).settimeout(20)
+    under(stream).sendall(b"\x01")
+    while under(stream).recv(100):  # its end comes, though cat waits for more
+        pass
+    stream.close()
+
+
 def test_a_detached_start_answers_nothing(box, api) -> None:
     assert api.exec_start(api.exec_create(box.loop(), ["true"]), detach=True) == ""
 

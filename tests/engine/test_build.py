@@ -126,3 +126,17 @@ def test_prune_of_the_cache(api, ours) -> None:
     build(api, f"FROM {IMAGE}\nRUN echo pruned > /x\n")
     answer = api.prune_builds()
     assert answer["SpaceReclaimed"] >= 0
+
+
+def test_the_classic_stream_shows_errors_in_red(api, clean) -> None:
+    said = build(api, f"FROM {IMAGE}\nRUN echo plain; sleep 0.1; echo bad >&2\n", tag="dm-eng-built", nocache=True)
+    told = [message.get("stream") for message in said]
+    assert "plain\n" in told
+    assert "\x1b[91mbad\n\x1b[0m" in told
+
+
+def test_a_cache_from_nothing_is_no_cache(api, clean) -> None:
+    text = f"FROM {IMAGE}\nRUN echo made > /made\n"
+    build(api, text, tag="dm-eng-built")
+    assert "Using cache" in text_of(build(api, text, tag="dm-eng-built:v2", cache_from=["dm-eng-built"]))
+    assert "Using cache" not in text_of(build(api, text, tag="dm-eng-built:v2", cache_from=["dm-eng-nothing"]))

@@ -267,3 +267,16 @@ def test_resize(box, api) -> None:
 def test_sizes_that_are_none(box, api, raw) -> None:
     id = box.loop()
     assert raw().ask("POST", f"/v1.41/containers/{id}/resize?h=x&w=1").status in {400, 500}
+
+
+def test_a_kill_waits_for_the_end(box, api) -> None:
+    for _ in range(5):
+        id = box.loop()
+        api.kill(id)
+        assert api.inspect_container(id)["State"]["Status"] == "exited"
+        api.remove_container(id)
+
+
+def test_a_wait_ends_with_a_run_that_a_policy_repeats(box, api) -> None:
+    id = box.start(["sh", "-c", "sleep 0.2; exit 3"], host={"restart_policy": {"Name": "always"}})
+    assert api.wait(id)["StatusCode"] == 3

@@ -12,10 +12,13 @@ from dockmagic.engine.http.router import Route
 from dockmagic.engine.pump import Headers, finish, pump, tell
 from dockmagic.engine.routes.containers import size, stream_type
 from dockmagic.engine.services.containers import logs
+from dockmagic.engine.services.containers.config import folded
 from dockmagic.engine.services.containers.life import Life
 from dockmagic.engine.services.containers.registry import ContainerRegistry
 from dockmagic.engine.services.execs import Execs
 from dockmagic.errors import Conflict, DockmagicError, InvalidParameter
+
+_EXEC_FIELDS = ("AttachStdin", "AttachStdout", "AttachStderr", "Cmd", "DetachKeys", "Env", "Privileged", "Tty", "User")
 
 
 class AttachRoutes:
@@ -70,7 +73,8 @@ class AttachRoutes:
         return Hijack(run, stream_type(request, container.tty))
 
     def _exec_create(self, request: Request) -> Answer:
-        one = self._execs.create(self._registry.get(request.parameters["id"]), request.json_object())
+        asked = folded(request.json_object(), _EXEC_FIELDS)
+        one = self._execs.create(self._registry.get(request.parameters["id"]), asked)
         return json_response({"Id": one.id}, 201)
 
     def _exec_start(self, request: Request) -> Answer:

@@ -90,6 +90,9 @@ class Builds:
         steps = ClassicSteps(ignore if quiet else messages, self._image_of)
         request.on_dockerfile = steps.dockerfile
         try:
+        if request.cache_from and not any(map(self._image_of, request.cache_from)):
+            request.no_cache = True  # the classic builder has its cache from these images alone
+        request.outputs = []  # the classic builder knows nothing but images
             result = self._builder().build(request, steps, cancelled)
         except BuildError as error:
             text, code = steps.failed(error)

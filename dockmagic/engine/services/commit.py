@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dockmagic.engine import clock
 from dockmagic.engine.services.changes import apply
+from dockmagic.engine.services.containers import config as configs
 from dockmagic.engine.services.containers.config import command
 from dockmagic.engine.services.containers.life import Life
 from dockmagic.engine.services.containers.record import Container
@@ -63,6 +64,8 @@ class Committer:
         layers = [*parent.layers, *([layer] if layer else [])]
         document["created"] = clock.now()
         document["author"] = author
+        document["container"] = container.id
+        document["container_config"] = configs.shape(container.record.config)
         document["rootfs"] = {"type": "layers", "diff_ids": [one.diff_id for one in layers]}
         entry = {
             "created": document["created"],

@@ -21,6 +21,7 @@ _FILES = {"FROM", "RUN", "COPY", "ADD", "WORKDIR"}
 """The instructions that BuildKit makes vertexes of."""
 _RUNNING = {"RUN", "CMD", "ENTRYPOINT", "ENV", "LABEL", "EXPOSE", "USER", "VOLUME", "STOPSIGNAL", "HEALTHCHECK"}
 _RUNNING |= {"SHELL", "ONBUILD", "WORKDIR"}
+_STDERR = 2
 """Those that the classic builder makes a container for."""
 
 
@@ -70,7 +71,8 @@ class ClassicSteps:
         for entry in status.logs:
             step = self._by_digest.get(entry.vertex)
             if step is not None:
-                step.output.append(entry.msg.decode("utf-8", "replace"))
+                text = entry.msg.decode("utf-8", "replace")
+                step.output.append(_red(text) if entry.stream == _STDERR else text)
         self._tell()
 
     def finish(self, image_id: str) -> None:
@@ -177,6 +179,11 @@ def _instructions(text: str) -> Iterator[_Step]:
 def _made_up(step: _Step, what: str) -> str:
     """A stable stand-in for an id that BuildKit's way of building has not."""
     return hashlib.sha256(f"{what} {step.digest} {step.text}".encode()).hexdigest()[:12]
+
+
+def _red(text: str) -> str:
+    """What a step wrote to its standard error, as the classic builder shows it (moby, NewStderrWriter)."""
+    return f"\x1b[91m{text}\x1b[0m"
 
 
 def _short(id: str) -> str:

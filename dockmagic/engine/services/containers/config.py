@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dockmagic.errors import InvalidParameter
@@ -25,7 +25,8 @@ def merged(asked: Mapping[str, Any], image: Mapping[str, Any]) -> dict[str, Any]
 
     Raises InvalidParameter.
     """
-    config = {name: _typed(name, asked.get(name)) for name in _DEFAULTS}
+    given = folded(asked, _DEFAULTS)
+    config = {name: _typed(name, given.get(name)) for name in _DEFAULTS}
     if not config["User"]:
         config["User"] = image.get("User") or ""
     if not config["WorkingDir"]:
@@ -87,6 +88,12 @@ def _typed(name: str, value: Any) -> Any:
             f"invalid JSON: json: cannot unmarshal {go_kind(value)} into Go struct field Config.{name}"
         )
     return value
+
+
+def folded(asked: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """``asked`` with those of its keys that differ from ``names`` in case alone as in ``names``: Go reads JSON so."""
+    known = {name.lower(): name for name in names}
+    return {known.get(key.lower(), key): value for key, value in asked.items()}
 
 
 def go_kind(value: Any) -> str:

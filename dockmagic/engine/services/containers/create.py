@@ -93,6 +93,7 @@ class Maker:
             warnings.append("Published ports are discarded: this runtime shares the host's network")
         snapshot = self._store.snapshots.prepare(id, self._init_layers.on(self._store.chain(image)))
         try:
+        self._name_by_ids(host)
             mounts = self._mounts.resolve(config, host)
             _check_working_folder(str(snapshot.path), config["WorkingDir"])
             self._populate(str(snapshot.path), mounts)
@@ -227,12 +228,12 @@ class Maker:
         """The ids of the containers with a mount of the volume ``name``."""
         return [c.id for c in self._registry.all() if any(point.name == name for point in c.record.mounts)]
 
-    def _image(self, reference: str) -> Any:
-        try:
-            return self._store.get(reference)
-        except NotFound:
-            from dockmagic.images.reference import Reference
-
+    def _name_by_ids(self, host: dict[str, Any]) -> None:
+        """Name the containers whose namespaces this one joins by their ids: names may change. Raises NotFound."""
+        for mode in ("NetworkMode", "PidMode", "IpcMode"):
+            kind, _, reference = host[mode].partition(":")
+            if kind != "container":
+                continue
             try:
     def _linked(self, host: Mapping[str, Any]) -> list[str] | None:
         """The links asked for, by the others' ids: names may change."""

@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from dockmagic.engine.services.containers.config import go_kind
+from dockmagic.engine.services.containers import resources
+from dockmagic.engine.services.containers.config import folded, go_kind
 from dockmagic.errors import InvalidParameter
 from dockmagic.runtime.spec import MASKED_PATHS, READONLY_PATHS
 
@@ -43,7 +44,7 @@ _MINIMUM_MEMORY = 6 * 1024 * 1024  # moby, daemon/daemon_unix.go: linuxMinMemory
 def completed(asked: Mapping[str, Any] | None) -> tuple[dict[str, Any], list[str]]:
     """The whole HostConfig and the warnings that go with it. Raises InvalidParameter."""
     config: dict[str, Any] = json.loads(_DEFAULTS_TEXT)
-    for name, value in (asked or {}).items():
+    for name, value in folded(asked or {}, DEFAULTS).items():
         if name in config and value is not None:
             config[name] = _typed(name, value)
     for name, default in (("NetworkMode", "default"), ("IpcMode", "private"), ("CgroupnsMode", "private")):

@@ -25,6 +25,8 @@ _BACKOFF_LIMIT = 60.0
 _BACKOFF_RESET = 10.0
 """Seconds; moby, restartmanager.go: 100 ms doubling up to a minute, anew after a run of 10 s."""
 _STOP_TIMEOUT = 10
+_KILL_PATIENCE = 10
+"""Seconds that a SIGKILL's answer waits for the end (moby, daemon.Kill)."""
 
 
 class Life:
@@ -185,6 +187,8 @@ class Life:
                 container.process.resume()
             container.process.signal(number)
             self._tell_kill(container, number)
+            if number == numbers.SIGKILL:
+                self._await_exit(container, _KILL_PATIENCE)
 
     def stop(self, container: Container, signal: str = "", timeout: int | None = None) -> None:
         """End it by its stop signal, after ``timeout`` seconds (negative: never) by SIGKILL.

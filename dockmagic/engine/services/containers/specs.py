@@ -84,6 +84,11 @@ class SpecMaker:
             raise Conflict(
                 f"cannot join {namespace.upper()} namespace of a non running container: container {other.name}"
             )
+        if namespace == "ipc" and other.record.host_config["IpcMode"] != "shareable":
+            raise InvalidParameter(
+                f"can't join IPC of container {other.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor "
+                "container)"
+            )
         return f"ns:/proc/{other.record.pid}/ns/{namespace}"
 
     def _mounts(self, container: Container) -> list[Mount]:

@@ -60,13 +60,9 @@ class Endpoints:
     # --- what a container is asked to join ---
 
     def plan(self, host: Mapping[str, Any], asked: Mapping[str, Any], mac: str = "") -> dict[str, dict[str, Any]]:
-        """The endpoints a new container will have; ``mac`` is for the first. Raises NotFound, InvalidParameter.
-
-        NotFound is for a container to join that is not there.
-        """
+        """The endpoints a new container will have; ``mac`` is for the first. Raises InvalidParameter."""
         mode = host["NetworkMode"]
         if mode.startswith("container:"):
-            self._containers.get(mode.partition(":")[2])
             return {}
         wanted = self._wanted(host)
         names = [wanted, *(name for name in asked if name not in {wanted, mode})]
@@ -79,13 +75,14 @@ class Endpoints:
                 endpoints[name] = dict(NO_ENDPOINT)
                 continue
             endpoints[network.name] = self._settings(network, settings)
-        if mac and endpoints[wanted]["MacAddress"] not in {"", mac}:
+        first = endpoints[next(iter(endpoints))]
+        if mac and first["MacAddress"] not in {"", mac}:
             raise InvalidParameter(
                 "the container-wide MAC address must match the endpoint-specific MAC address for the main network, or "
                 "be left empty"
             )
         if mac and wanted not in {"host", "none"}:
-            endpoints[wanted]["MacAddress"] = mac
+            first["MacAddress"] = mac
         return endpoints
 
     def _wanted(self, host: Mapping[str, Any]) -> str:
