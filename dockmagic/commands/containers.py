@@ -69,6 +69,9 @@ def ps(session: Session, options: Options, operands: list[str]) -> View | None:
     now, trunc = time.time(), not options.on("no-trunc")
     rows = [container_row(c, now, trunc) for c in found]
     columns = [*PS.columns, "Size"] if options.on("size") else None
+    if form and options.on("quiet"):
+        session.console.note("WARNING: Ignoring custom format, because both --format and --quiet are set.")
+        form = ""
     return PS.show(rows, form, quiet=options.on("quiet"), columns=columns)
 
 
@@ -147,11 +150,7 @@ def logs(session: Session, options: Options, operands: list[str]) -> View | None
                            "42m" for 42 minutes)
     """
     name, engine = operands[0], session.engine
-    try:
-        after = parse_when(options.text("since")) if options.given("since") else None
-        before = parse_when(options.text("until")) if options.given("until") else None
-    except ValueError as error:
-        raise CommandError(f'invalid value for "since" or "until": {error}') from None
+    after, before = _moment(options, "since"), _moment(options, "until")
     state = engine.get(f"/containers/{name}/json")
     chunks = engine.download(
         f"/containers/{name}/logs", stdout=True, stderr=True, follow=options.on("follow"), since=after, until=before,
@@ -164,6 +163,13 @@ def logs(session: Session, options: Options, operands: list[str]) -> View | None
     except KeyboardInterrupt:
         raise Interrupted(f"Interrupted: no longer following {name}, which runs on") from None
     return RunResult(output.stdout, output.stderr, 0, name)
+
+
+def _moment(options: Options, flag: str) -> str | None:
+    try:
+        return parse_when(options.text(flag)) if options.given(flag) else None
+    except ValueError as error:
+        raise CommandError(f'invalid value for "{flag}": {error}') from None
 
 
 @command
@@ -185,7 +191,7 @@ def port(session: Session, options: Options, operands: list[str]) -> View | None
     if wanted:
         key = wanted[0] if "/" in wanted[0] else f"{wanted[0]}/tcp"
         if not ports.get(key):
-            raise CommandError(f"Error: No public port '{key}' published for {name}")
+            raise CommandError(f"Error: No public port '{wanted[0]}' published for {name}")
         return Text("\n".join(address(b) for b in ports[key]))
     lines = [f"{p} -> {address(b)}" for p, bindings in ports.items() for b in bindings or []]
     return Text("\n".join(sorted(lines)))

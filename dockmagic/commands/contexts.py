@@ -96,6 +96,11 @@ def ls(session: Session, options: Options, operands: list[str]) -> View | None:
         }
         for name, description, endpoint in described
     ]
+    if os.environ.get("DOCKER_HOST"):
+        session.console.note(
+            "Warning: DOCKER_HOST environment variable overrides the active context. To use a context, either set the "
+            "global --context flag, or unset DOCKER_HOST environment variable."
+        )
     return CONTEXTS.show(rows, form, quiet=quiet)
 
 

@@ -244,6 +244,11 @@ def commit(session: Session, options: Options, operands: list[str]) -> View | No
     """
     container, *target = operands
     repository, tag = references.split(target[0]) if target else ("", "")
+    if repository != repository.lower():
+        path = references.canonical(target[0], tagged=False).removeprefix("docker.io/")
+        raise CommandError(f"invalid reference format: repository name ({path}) must be lowercase")
+    if target and not references.well_formed(target[0]):
+        raise CommandError("invalid reference format")
     answer = session.engine.post(
         "/commit",
         {},

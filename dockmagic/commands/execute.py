@@ -130,9 +130,9 @@ def attach(session: Session, options: Options, operands: list[str]) -> View | No
     name = operands[0]
     state = session.engine.get(f"/containers/{name}/json")
     if not state["State"]["Running"]:
-        raise CommandError("cannot attach to a stopped container, start it first")
+        raise CommandError("You cannot attach to a stopped container, start it first")
     if state["State"]["Paused"]:
-        raise CommandError("cannot attach to a paused container, unpause it first")
+        raise CommandError("You cannot attach to a paused container, unpause it first")
     stdin = not options.on("no-stdin") and bool(state["Config"]["OpenStdin"])
     return _follow(session, options, name, state, stdin=stdin, proxied=options.on("sig-proxy"))
 

@@ -172,6 +172,10 @@ def tag(session: Session, options: Options, operands: list[str]) -> View | None:
     """
     source, target = operands
     repository, name = references.split(target)
+    if not references.well_formed(target):
+        raise CommandError(
+            f'Error parsing reference: "{target}" is not a valid repository/tag: invalid reference format'
+        )
     if "@" in target:
         raise CommandError("refusing to create a tag with a digest reference")
     if repository != repository.lower():

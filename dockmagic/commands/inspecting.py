@@ -22,6 +22,9 @@ PATHS = {
     "volume": "/volumes/{}",
 }
 
+KINDS = ("config", "container", "image", "network", "node", "plugin", "secret", "service", "task", "volume")
+"""what docker inspect knows; of those that need a swarm there are none here"""
+
 NO_SUCH = {"container": "No such container", "image": "No such image", "network": "No such network",
            "volume": "No such volume"}  # fmt: skip
 
@@ -43,7 +46,8 @@ def inspect(session: Session, options: Options, operands: list[str]) -> View | N
     """
     wanted = options.text("type")
     if wanted and wanted not in PATHS:
-        raise CommandError(f'"{wanted}" is not a valid value for --type')
+        known = ", ".join(f'"{kind}"' for kind in KINDS)
+        raise CommandError(f'unknown type: "{wanted}": must be one of {known}')
     kinds = [wanted] if wanted else list(PATHS)
     return show_inspected(session, operands, kinds, options.text("format"), size=options.on("size"))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from dockmagic.commands import checked
 from dockmagic.commands.containerspec import key_values
-from dockmagic.commands.errors import CommandError
+from dockmagic.commands.errors import CommandError, EngineError
 from dockmagic.commands.flags import Options
 from dockmagic.commands.inspecting import show_inspected
 from dockmagic.commands.lifecycle import confirmed, each
@@ -189,10 +189,17 @@ def rm(session: Session, options: Options, operands: list[str]) -> View | None:
     """
 
     def remove(name: str) -> str:
-        session.engine.delete(f"/networks/{name}")
+        try:
+            session.engine.delete(f"/networks/{name}")
+        except EngineError as error:
+            if not (options.on("force") and error.status == 404):
+                raise
         return name
 
-    return each(session, operands, remove)
+    try:
+        return each(session, operands, remove)
+    except CommandError as error:
+        raise CommandError(f"{error}\nexit status 1") from None
 
 
 @command

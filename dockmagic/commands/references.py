@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
+_PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_NAME = re.compile(
+    rf"(?:(?:[a-zA-Z0-9.-]+|\[[0-9a-fA-F:]+\])(?::[0-9]+)?/)?{_PART}(?:/{_PART})*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?"
+    r"(?:@[a-z0-9+._-]+:[0-9a-fA-F]{32,})?"
+)
+
+
+def well_formed(name: str) -> bool:
+    """Whether it is a reference by its form; upper case in a path has a message of its own in docker, and passes."""
+    repository, _ = split(name)
+    return _NAME.fullmatch(repository.lower() + name[len(repository) :]) is not None
+
 
 def split(name: str) -> tuple[str, str]:
     """(repository, tag or digest); the second is "" when the name has none."""

@@ -10,7 +10,7 @@ from typing import Any
 from dockmagic import __version__
 from dockmagic.commands.errors import CommandError, EngineError
 from dockmagic.commands.flags import Options
-from dockmagic.commands.gotemplate import TemplateError
+from dockmagic.commands.gotemplate import TemplateError, Typed
 from dockmagic.commands.gotemplate.values import go_json
 from dockmagic.commands.images import deleted_images
 from dockmagic.commands.lifecycle import confirmed
@@ -59,7 +59,7 @@ def version(session: Session, options: Options, operands: list[str]) -> View | N
         server, failure = None, error
     form = options.text("format")
     if form:
-        return _formatted({"Client": own, "Server": server}, form)
+        return _formatted({"Client": own, "Server": server}, form, "system.versionInfo")
     lines = [
         "Client: dockmagic",
         f" Version:           {own['Version']}",
@@ -99,14 +99,14 @@ def _context(session: Session) -> str:
     return reason.removeprefix("context ") if reason.startswith("context ") else "default"
 
 
-def _formatted(value: Any, form: str) -> View:
+def _formatted(value: dict[str, Any], form: str, type_name: str) -> View:
     if form == "json":
         return Json(value, go_json(value))
     template = parse_template(form)
     try:
-        return Text(template.execute(value))
+        return Text(template.execute(Typed(type_name, value)))
     except TemplateError as error:
-        raise CommandError(f"template parsing error: {error}") from None
+        raise CommandError(str(error)) from None
 
 
 @command
@@ -130,7 +130,7 @@ def info(session: Session, options: Options, operands: list[str]) -> View | None
     own = {"Version": __version__, "Context": _context(session), "Engine": choice.url, "ChosenBy": choice.reason}
     form = options.text("format")
     if form:
-        return _formatted({**found, "ClientInfo": own}, form)
+        return _formatted({**found, "ClientInfo": own}, form, "system.dockerInfo")
     chosen = "dockmagic's own, started on demand" if choice.embedded else f"chosen by {choice.reason}"
     lines = [
         "Client: dockmagic", f" Version:    {__version__}", f" Context:    {own['Context']}",

@@ -67,7 +67,9 @@ def pull_image(
     _show(session, messages, progress, live, f"pull of {name}")
 
 
-def _show(session: Session, messages: Any, progress: PullProgress, live: Any, what: str) -> None:
+def _show(
+    session: Session, messages: Any, progress: PullProgress, live: Any, what: str, *, pushing: bool = False
+) -> None:
     try:
         with contextlib.closing(messages):
             for message in messages:
@@ -81,7 +83,7 @@ def _show(session: Session, messages: Any, progress: PullProgress, live: Any, wh
         raise
     live.close(progress)
     if progress.error:
-        raise EngineError(500, progress.error) if not progress.layers else CommandError(progress.error)
+        raise EngineError(500, progress.error) if not (progress.layers or pushing) else CommandError(progress.error)
 
 
 @command
@@ -113,7 +115,7 @@ def push(session: Session, options: Options, operands: list[str]) -> View | None
         "POST", f"/images/{repository}/push", tag=None if every else tag,
         headers={"X-Registry-Auth": registry_auth(repository) or encode({})},
     )  # fmt: skip
-    _show(session, messages, progress, live, f"push of {name}")
+    _show(session, messages, progress, live, f"push of {name}", pushing=True)
     if quiet:
         session.console.out(f"{references.canonical(name)}\n".encode())
     return None
@@ -183,12 +185,11 @@ def logout(session: Session, options: Options, operands: list[str]) -> View | No
     If no server is specified, the default is defined by the daemon.
     """
     del session, options
+    # docker says that it removes them whether there were any or not
     server = operands[0] if operands else HUB
     config = read_config()
-    if server not in config.get("auths", {}):
-        return Text(f"Not logged in to {server}")
-    del config["auths"][server]
-    write_config(config)
+    if config.get("auths", {}).pop(server, None) is not None:
+        write_config(config)
     return Text(f"Removing login credentials for {server}")
 
 

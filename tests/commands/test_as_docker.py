@@ -94,11 +94,15 @@ image inspect nothing
 container inspect nothing
 logs same
 logs nothing
+logs --since foo same
+logs --until foo same
 port same
+port same 81
 top same -o pid,args
 exec same echo hi
 exec same sh -c 'echo out; echo err >&2; exit 4'
 exec same no-such-thing
+exec -u nobody-there same true
 exec nothing ls
 exec
 diff same
@@ -111,6 +115,7 @@ network ls --format '{{.Name}} {{.Driver}} {{.Scope}}'
 network ls -q
 network ls
 network inspect nothing
+network rm nothing bridge
 network create --gateway 10.0.0.1 pooled
 network create --subnet 10.9.0.0/24 --subnet 10.9.0.0/25 pooled
 network create --subnet 10.9.0.0/24 --ip-range 10.8.0.0/25 pooled
@@ -127,6 +132,24 @@ run --rm -e A=b -w /tmp -u 1000:1000 -h box alpine sh -c 'echo $A $PWD $(id -u) 
 run --rm --entrypoint echo alpine entry
 run --rm --tmpfs /t --read-only alpine touch /x
 run --nope
+run --link a:b:c alpine
+run --add-host x alpine
+run --ulimit nofile=10:5 alpine
+run -e =x alpine
+run --dns foo alpine
+run --sysctl foo alpine
+run --label =x alpine
+run --security-opt foo alpine
+run --pid foo alpine
+run --cpus x alpine
+run --platform foo alpine
+run --gpus all alpine true
+run -a foo alpine
+run --device /dev/a:b:c:d alpine
+tag alpine a:b:c
+commit same 'BAD NAME'
+inspect --type foo same
+push nothing/there:x
 run --device-read-bps sda:1 alpine
 run --device-write-iops /dev/sda:1mb alpine
 run --blkio-weight-device /dev/sda:5 alpine

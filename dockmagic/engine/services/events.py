@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dockmagic.engine.filters import Filters, check, labels_match
+from dockmagic.engine.filters import Filters, labels_match
 
 _KEPT = 256  # moby, daemon/events/events.go: eventsLimit
 _TYPES: tuple[str, ...] = (
@@ -25,7 +25,6 @@ _TYPES: tuple[str, ...] = (
     "service",
 )
 _TYPES += ("volume",)
-_FILTERS = {*_TYPES, "event", "label", "scope", "type"}
 Event = dict[str, Any]
 
 
@@ -94,8 +93,10 @@ class Events:
             return len(self._listeners)
 
     def follow(self, listener: Subscription, filters: Filters, since: int, until: int) -> Iterator[Event]:
-        """Kept events after ``since`` (nanoseconds; 0: none), then new ones up to ``until`` (0: until closed)."""
-        check(filters, _FILTERS)
+        """Kept events after ``since`` (nanoseconds; 0: none), then new ones up to ``until`` (0: until closed).
+
+        A filter that is none is passed over, as dockerd passes over it here.
+        """
         with self._lock:
             kept = list(self._kept) if since or until else []
         last = 0

@@ -20,7 +20,7 @@ from dockmagic.engine.services.containers.registry import ContainerRegistry
 from dockmagic.engine.services.containers.specs import environment
 from dockmagic.engine.services.events import Events
 from dockmagic.engine.services.networks.links import Links
-from dockmagic.errors import Conflict, InvalidParameter, NotFound
+from dockmagic.errors import Conflict, DockmagicError, InvalidParameter, NotFound
 from dockmagic.runtime.protocols import Process, Runtime, StartError
 from dockmagic.runtime.spec import Exit, Spec
 
@@ -132,7 +132,12 @@ class Execs:
                 )
             main = _require_running(one.container)
             one.started = True
-        process = self._runtime.prepare_exec(self._spec(one, console), self._folder(one), main)
+        try:
+            process = self._runtime.prepare_exec(self._spec(one, console), self._folder(one), main)
+        except DockmagicError:
+            one.exit_code = 126
+            one.ended.set()
+            raise
         stream = None
         try:
             if attach:
