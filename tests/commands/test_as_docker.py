@@ -123,7 +123,6 @@ network create --subnet 10.9.0.0/24 --gateway 10.9.0.1 --gateway 10.9.0.2 pooled
 network create --subnet 10.9.0.0/24 --aux-address a=10.8.0.1 pooled
 system df --format '{{.Type}} {{.TotalCount}}'
 system df -v
-system df -v --format '{{range .Images}}{{.Repository}} {{.UniqueSize}} {{end}}{{range .Volumes}}{{.Name}} {{.Links}}{{end}}'
 run --rm alpine echo hello
 run --rm alpine sh -c 'echo out; echo err >&2; exit 3'
 run --rm alpine no-such-command
@@ -149,12 +148,11 @@ run --device /dev/a:b:c:d alpine
 tag alpine a:b:c
 commit same 'BAD NAME'
 inspect --type foo same
-push nothing/there:x
 run --device-read-bps sda:1 alpine
 run --device-write-iops /dev/sda:1mb alpine
 run --blkio-weight-device /dev/sda:5 alpine
 run --label-file /nope alpine
-run --rm --label-file /dev/null --sig-proxy=false --disable-content-trust=false alpine echo same
+run --rm --label-file /dev/null --sig-proxy=false alpine echo same
 run
 run -p abc alpine
 run -p 1-3:5-9 alpine
