@@ -202,7 +202,7 @@ def _attached(session: Session, options: Options, container: str, body: dict[str
                 )  # fmt: skip
             code = exit_status(waiting)
         except Detached:
-            return ContainerHandle(engine, container)
+            return RunResult(output.stdout, output.stderr, 0, container)
         except KeyboardInterrupt:
             raise stop_interrupted(session, container, kept=not options.on("rm"), output=output) from None
     result = RunResult(output.stdout, output.stderr, code, container)
