@@ -1,6 +1,6 @@
 """The versions of the Docker Engine API this engine speaks."""
 
-NEWEST = (1, 47)
+NEWEST = (1, 51)
 OLDEST = (1, 24)
 
 

@@ -6,6 +6,7 @@ from dockmagic.engine import clock
 from dockmagic.engine.http.request import Request
 from dockmagic.engine.http.response import Answer, Sink, Stream, encode_json, json_response, no_content
 from dockmagic.engine.http.router import Route
+from dockmagic.engine.routes import versions
 from dockmagic.engine.services.containers import inspect, logs
 from dockmagic.engine.services.containers.create import Maker
 from dockmagic.engine.services.containers.life import Life
@@ -64,14 +65,13 @@ class ContainerRoutes:
         return self._registry.get(request.parameters["id"])
 
     def _list(self, request: Request) -> Answer:
-        return json_response(
-            self._listing.list(
-                all=request.flag("all"),
-                limit=request.number("limit", -1),
-                size=request.flag("size"),
-                filters=request.filters(),
-            )
+        found = self._listing.list(
+            all=request.flag("all"),
+            limit=request.number("limit", -1),
+            size=request.flag("size"),
+            filters=request.filters(),
         )
+        return json_response(versions.containers(found, request.version))
 
     def _create(self, request: Request) -> Answer:
         created = self._maker.create(request.json_object(), request.text("name"), request.text("platform"))
@@ -82,7 +82,8 @@ class ContainerRoutes:
         sizes = self._sizes.of(container) if request.flag("size") else None
         with container.lock:
             links = self._links.shape(container)
-            return json_response(inspect.shape(container, self._sizes.driver, sizes, links))
+            shape = inspect.shape(container, self._sizes.driver, sizes, links)
+            return json_response(versions.container(shape, request.version))
 
     def _logs(self, request: Request) -> Answer:
         container = self._find(request)

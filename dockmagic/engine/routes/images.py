@@ -17,6 +17,7 @@ from dockmagic.engine.http.response import (
     stream_of,
 )
 from dockmagic.engine.http.router import Route
+from dockmagic.engine.routes import versions
 from dockmagic.engine.services.commit import Committer
 from dockmagic.engine.services.images import Images
 from dockmagic.engine.services.pulling import Auth, Transfers
@@ -58,7 +59,7 @@ class ImageRoutes:
         if request.flag("shared-size"):
             shared = {image["Id"]: image["SharedSize"] for image in self._images.summaries()}
             shown = [{**image, "SharedSize": shared.get(image["Id"], 0)} for image in shown]
-        return json_response(shown)
+        return json_response(versions.images(shown, request.version))
 
     def _create(self, request: Request) -> Answer:
         source, name, tag = request.text("fromSrc"), request.text("fromImage"), request.text("tag")
@@ -104,6 +105,8 @@ class ImageRoutes:
         names = [name for value in names for name in value.split(",") if name]
         if not names:
             raise InvalidParameter("no images to save: names is empty")
+        for name in names:
+            self._check_platform(request, name, (1, 48))
         return stream_of(self._transfers.save(names), "application/x-tar")
 
     def _search(self, request: Request) -> Answer:
@@ -114,9 +117,29 @@ class ImageRoutes:
         return json_response(search(request.text("term"), request.number("limit", 25), request.filters()))
 
     def _inspect(self, request: Request) -> Answer:
-        return json_response(self._images.inspect(request.parameters["name"], request.version))
+        name = request.parameters["name"]
+        if request.flag("manifests") and request.text("platform") and request.version >= (1, 49):
+            raise InvalidParameter("conflicting options: manifests and platform options cannot both be set")
+        self._check_platform(request, name, (1, 49))
+        return json_response(versions.image(self._images.inspect(name), request.version))
+
+    def _check_platform(self, request: Request, name: str, since: tuple[int, int]) -> None:
+        """The parameter ``platform`` (OCI, as JSON) names the image's. Raises InvalidParameter, NotFound."""
+        text = request.text("platform")
+        if not text or request.version < since:
+            return
+        try:
+            wanted = json.loads(text)
+        except ValueError:
+            wanted = None
+        if not isinstance(wanted, dict):
+            raise InvalidParameter(f"failed to parse platform: {text}")
+        if not wanted.get("os") or not wanted.get("architecture"):
+            raise InvalidParameter("both os and architecture must be provided")
+        self._images.require_platform(name, wanted)
 
     def _history(self, request: Request) -> Answer:
+        self._check_platform(request, request.parameters["name"], (1, 48))
         return json_response(self._images.history(request.parameters["name"]))
 
     def _tag(self, request: Request) -> Answer:
@@ -126,6 +149,8 @@ class ImageRoutes:
     def _push(self, request: Request) -> Answer:
         name, tag = request.parameters["name"], request.text("tag")
         auth = registry_auth(request)
+        if request.text("platform"):
+            self._check_platform(request, _joined(name, tag), (1, 46))
 
         def push(sink: Sink) -> None:
             self._transfers.push(name, tag, auth, JsonMessages(sink))

@@ -6,6 +6,7 @@ from dockmagic.engine import clock
 from dockmagic.engine.http.request import Request
 from dockmagic.engine.http.response import Answer, Sink, Stream, encode_json, json_response
 from dockmagic.engine.http.router import Route
+from dockmagic.engine.routes import versions
 from dockmagic.engine.routes.ping import ping
 from dockmagic.engine.services.diskusage import DiskUsage
 from dockmagic.engine.services.events import Events
@@ -33,10 +34,14 @@ class SystemRoutes:
         return json_response(self._system.version())
 
     def _info(self, request: Request) -> Answer:
-        return json_response(self._system.info())
+        return json_response(versions.info(self._system.info(), request.version))
 
     def _df(self, request: Request) -> Answer:
-        return json_response(self._usage.shape(request.query.get("type")))
+        shape = self._usage.shape(request.query.get("type"))
+        if request.version >= (1, 44):
+            for image in shape["Images"] or ():
+                image.pop("VirtualSize")
+        return json_response(shape)
 
     def _follow(self, request: Request) -> Answer:
         since = clock.parse_moment(request.text("since"), "since")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.engine import clock
@@ -43,6 +44,7 @@ class Images:
         since = self._created(filters, "since")
         until = clock.parse_moment(filters["until"][0], "until") // 10**9 if filters.get("until") else 0
         images = self._store.list()
+        users = self._users()
         parents = {image.parent for image in images if image.parent}
         shown = []
         for image in sorted(images, key=created_at, reverse=True):
@@ -62,7 +64,7 @@ class Images:
                 tags = [tag for tag in tags if _refers(tag, filters["reference"])]
                 if not tags and not any(_refers(digest, filters["reference"]) for digest in image.digests):
                     continue
-            shown.append(self._summary(image, tags, old_style=old_style))
+            shown.append({**self._summary(image, tags, old_style=old_style), "Containers": users[image.id]})
         return shown
 
     def summaries(self) -> list[dict[str, Any]]:
@@ -72,17 +74,19 @@ class Images:
         for image in images:
             for layer in image.layers:
                 uses[layer.diff_id] = uses.get(layer.diff_id, 0) + 1
-        used_by: dict[str, int] = {}
-        for container in self._containers.all():
-            used_by[container.record.image_id] = used_by.get(container.record.image_id, 0) + 1
+        users = self._users()
         return [
             {
                 **self._summary(image, image.tags),
                 "SharedSize": sum(layer.content_size for layer in image.layers if uses[layer.diff_id] > 1),
-                "Containers": used_by.get(image.id, 0),
+                "Containers": users[image.id],
             }
             for image in images
         ]
+
+    def _users(self) -> Counter[str]:
+        """How many containers each image has, by its id."""
+        return Counter(container.record.image_id for container in self._containers.all())
 
     def layers_size(self) -> int:
         """bytes of all layers, each counted once."""
@@ -111,8 +115,8 @@ class Images:
         except DockmagicError:
             return ""
 
-    def inspect(self, name: str, version: tuple[int, int]) -> dict[str, Any]:
-        """The API's ImageInspect. Raises NotFound."""
+    def inspect(self, name: str) -> dict[str, Any]:
+        """The API's ImageInspect, with what older versions had. Raises NotFound."""
         image = self._store.get(name)
         config = image.config
         answer: dict[str, Any] = {
@@ -134,12 +138,22 @@ class Images:
         }
         if config.get("variant"):
             answer["Variant"] = config["variant"]
-        if version < (1, 44):
-            answer["VirtualSize"] = image.size
-        if version < (1, 45):
-            answer["Container"] = config.get("container") or ""
-            answer["ContainerConfig"] = config.get("container_config") or _full_config({})
+        answer["VirtualSize"] = image.size
+        answer["Container"] = config.get("container") or ""
+        answer["ContainerConfig"] = config.get("container_config") or _full_config({})
         return answer
+
+    def require_platform(self, name: str, wanted: Mapping[str, Any]) -> None:
+        """Raises NotFound when the image ``name`` is not there, or is not for the OCI platform ``wanted``."""
+        config = self._store.get(name).config
+        keys = ("os", "architecture", "variant")
+        asked = [wanted.get(key) or "" for key in keys]
+        actual = [config.get(key) or "" for key in keys]
+        if asked[:2] != actual[:2] or (asked[2] and actual[2] and asked[2] != actual[2]):
+            raise NotFound(
+                f"image with reference {name} was found but does not match the specified platform: wanted "
+                f"{'/'.join(filter(None, asked))}, actual: {'/'.join(filter(None, actual))}"
+            )
 
     def history(self, name: str) -> list[dict[str, Any]]:
         """The API's HistoryResponseItem list, newest first. Raises NotFound."""
@@ -237,9 +251,7 @@ class Images:
             "Labels": labels(image) or None,
             "Containers": -1,
         }
-        if old_style:
-            summary["VirtualSize"] = image.size
-        return summary
+        return {**summary, "VirtualSize": image.size}
 
     def _created(self, filters: Filters, name: str) -> int:
         values = filters.get(name)

@@ -134,8 +134,8 @@ class System:
             "Architecture": platform.machine(),
             "IndexServerAddress": _INDEX,
             "RegistryConfig": {
-                "AllowNondistributableArtifactsCIDRs": [],
-                "AllowNondistributableArtifactsHostnames": [],
+                "AllowNondistributableArtifactsCIDRs": None,
+                "AllowNondistributableArtifactsHostnames": None,
                 "InsecureRegistryCIDRs": ["127.0.0.0/8", "::1/128"],
                 "IndexConfigs": {
                     "docker.io": {"Name": "docker.io", "Mirrors": mirrors, "Secure": True, "Official": True}
@@ -166,10 +166,12 @@ class System:
             "LiveRestoreEnabled": True,
             "Isolation": "",
             "InitBinary": "dockmagic",
-            "ContainerdCommit": {"ID": "", "Expected": ""},
-            "RuncCommit": {"ID": "", "Expected": ""},
-            "InitCommit": {"ID": "", "Expected": ""},
+            "ContainerdCommit": {"ID": ""},
+            "RuncCommit": {"ID": ""},
+            "InitCommit": {"ID": ""},
             "SecurityOptions": self._security(),
+            "CDISpecDirs": [],
+            **({"FirewallBackend": {"Driver": "nftables"}} if capability.tier == "namespaces" else {}),
             "Warnings": [f"Not isolated: {line}" for line in capability.not_isolated] or None,
         }
 

@@ -122,7 +122,10 @@ def summary(container: Container, sizes: tuple[int, int] | None, linked: Sequenc
         "Labels": dict(container.labels),
         "State": record.status,
         "Status": status(container),
-        "HostConfig": {"NetworkMode": record.host_config["NetworkMode"]},
+        "HostConfig": {
+            "NetworkMode": record.host_config["NetworkMode"],
+            **({"Annotations": annotations} if (annotations := record.host_config["Annotations"]) else {}),
+        },
         "NetworkSettings": {"Networks": record.endpoints},
         "Mounts": [point.shape() for point in record.mounts],
     }

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from dockmagic.runtime.networks.ports import Relays
     from dockmagic.runtime.networks.service import Networks as Fabric
 
+_ASKED = ("IPAMConfig", "Links", "Aliases", "DriverOpts", "NetworkID", "GwPriority")
+"""What of an endpoint stays when its container ends."""
+
 
 @dataclass(frozen=True)
 class Names:
@@ -98,7 +101,13 @@ class Endpoints:
         address = (kept["IPAMConfig"] or {}).get("IPv4Address")
         if address and not network.custom:
             raise InvalidParameter("user specified IP address is supported on user defined networks only")
-        return {**NO_ENDPOINT, **kept, "MacAddress": asked.get("MacAddress") or "", "NetworkID": network.id}
+        return {
+            **NO_ENDPOINT,
+            **kept,
+            "MacAddress": asked.get("MacAddress") or "",
+            "NetworkID": network.id,
+            "GwPriority": asked.get("GwPriority") or 0,
+        }
 
     # --- while it runs ---
 
@@ -114,9 +123,10 @@ class Endpoints:
                 return "none" if network.driver == "null" else "host"
         with self._lock:
             space = self._fabric().open_space(container.id)
+            gateway = _gateway_network(networks, container)
             try:
                 for position, network in enumerate(networks):
-                    self._join(network, container, f"eth{position}", first=position == 0)
+                    self._join(network, container, f"eth{position}", first=network is gateway)
             except DockmagicError:
                 self.leave(container)
                 raise
@@ -207,7 +217,7 @@ class Endpoints:
                 self._fabric().close_space(container.id)
 
     def _vacate(self, network: Network, endpoint: dict[str, Any], container: Container) -> None:
-        kept = {name: endpoint.get(name) for name in ("IPAMConfig", "Links", "Aliases", "DriverOpts", "NetworkID")}
+        kept = {name: endpoint.get(name, NO_ENDPOINT[name]) for name in _ASKED}
         endpoint.clear()
         endpoint.update({**NO_ENDPOINT, **kept})
         self._tell("disconnect", network, container)
@@ -362,3 +372,13 @@ class Endpoints:
     def _tell(self, action: str, network: Network, container: Container) -> None:
         attributes = {"container": container.id, "name": network.name, "type": network.driver}
         self._events.publish("network", action, network.id, attributes)
+
+
+def _gateway_network(networks: Sequence[Network], container: Container) -> Network | None:
+    """The one whose gateway is the container's: of the highest priority, then the first by name."""
+    outside = [network for network in networks if not network.internal]
+
+    def order(network: Network) -> tuple[int, str]:
+        return -(container.record.endpoints[network.name].get("GwPriority") or 0), network.name
+
+    return min(outside, key=order, default=None)

@@ -13,7 +13,7 @@ PREDEFINED = ("bridge", "host", "none")
 NO_ENDPOINT: dict[str, Any] = {
     "IPAMConfig": None, "Links": None, "Aliases": None, "MacAddress": "", "DriverOpts": None, "NetworkID": "",
     "EndpointID": "", "Gateway": "", "IPAddress": "", "IPPrefixLen": 0, "IPv6Gateway": "", "GlobalIPv6Address": "",
-    "GlobalIPv6PrefixLen": 0, "DNSNames": None,
+    "GlobalIPv6PrefixLen": 0, "DNSNames": None, "GwPriority": 0,
 }  # fmt: skip
 """An EndpointSettings of a container that does not run."""
 

@@ -97,6 +97,8 @@ class NetworkRegistry:
             raise Forbidden(f'only one instance of "{driver}" network is allowed')
         if driver != "bridge":
             raise NotFound(f'could not find plugin {driver} in v1 plugin registry: plugin "{driver}" not found')
+        if asked.get("EnableIPv4") is False:
+            raise InvalidParameter("IPv4 can only be disabled if experimental features are enabled")
         if self._fabric().refusal:
             raise NotImplementedByEngine(f"networks can't be made here: {self._fabric().refusal}")
         with self._lock:
