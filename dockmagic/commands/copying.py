@@ -9,7 +9,7 @@ import tarfile
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 from dockmagic.commands import references
 from dockmagic.commands.errors import CommandError, EngineError
@@ -72,6 +72,8 @@ def _stat(session: Session, container: str, path: str) -> dict[str, Any]:
     return found
 
 
+_END = 2 * tarfile.BLOCKSIZE
+"""An archive's end; what pads it to a tape's record is not counted"""
 _GO_DIR = 1 << 31
 _GO_LINK = 1 << 27
 
@@ -90,9 +92,12 @@ def _out(session: Session, container: str, path: str, target: str, *, follow: bo
         return ""
     destination = Path(target).expanduser()
     with tempfile.TemporaryFile() as spool:
-        size = _spool(spool, chunks)
+        for chunk in chunks:
+            spool.write(chunk)
+        spool.seek(0)
         with tarfile.open(fileobj=spool) as archive:
             members = archive.getmembers()
+            size = archive.offset + _END
             root = members[0].name.split("/", 1)[0] if members else ""
             name = PurePosixPath(asked).name or root
             contents = asked.endswith("/.")
@@ -146,7 +151,7 @@ def _in(session: Session, source: str, container: str, path: str, options: Optio
     with tempfile.TemporaryFile() as spool:
         with tarfile.open(fileobj=spool, mode="w", format=tarfile.GNU_FORMAT) as archive:
             archive.add(origin, arcname=name, filter=None if options.on("archive") else _as_root)
-        size = spool.tell()
+            size = archive.offset + _END
         spool.seek(0)
         engine.request("PUT", f"/containers/{container}/archive", data=spool, path=folder, **query)
     return f"Successfully copied {size3(size)} to {container}:{path}"
@@ -179,14 +184,6 @@ def _destination(session: Session, container: str, path: str, origin: Path, *, c
         raise CommandError(f'cannot copy directory "{origin}" to file "{container}:{path}"')
     whole = PurePosixPath("/") / path
     return str(whole.parent), whole.name
-
-
-def _spool(spool: IO[bytes], chunks: Iterable[bytes]) -> int:
-    for chunk in chunks:
-        spool.write(chunk)
-    size = spool.tell()
-    spool.seek(0)
-    return size
 
 
 def write_out(session: Session, chunks: Iterable[bytes], name: str) -> None:
