@@ -35,6 +35,11 @@ class Console(Protocol):
         ...
 
     @property
+    def watched(self) -> bool:
+        """Whether a person watches who can type, and stop what has no end: at a terminal, or at a cell."""
+        ...
+
+    @property
     def lines_only(self) -> bool:
         """Whether what is written can't be written anew: a pipe, a log."""
         ...
@@ -65,7 +70,10 @@ class Console(Protocol):
         ...
 
     def raw_terminal(self, resize: Resize | None) -> AbstractContextManager[None]:
-        """The terminal's keys as bytes, its size told to ``resize``. Only when ``terminal``."""
+        """The terminal's keys as bytes, its size told to ``resize``. Only when ``watched``.
+
+        A cell draws a terminal meanwhile, and is one (``terminal``) until the end; if it can't, it stays none.
+        """
         ...
 
     def signals(self, send: Callable[[str], None]) -> AbstractContextManager[None]:
@@ -77,6 +85,7 @@ class Buffer:
     """A console that keeps what is written: for tests, and for commands inside commands."""
 
     terminal = False
+    watched = False
     confirms = False
     lines_only = False
 

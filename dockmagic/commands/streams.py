@@ -65,7 +65,7 @@ def pump(
     InvalidParameter when they are none.
     """
     with contextlib.ExitStack() as stack:
-        if stdin and tty and console.terminal:
+        if stdin and tty and console.watched:
             stack.enter_context(console.raw_terminal(resize))
         if stdin and tty and not console.terminal and console.confirms:
             _line_by_line(console, connection, output)

@@ -32,6 +32,10 @@ class Terminal:
         return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
 
     @property
+    def watched(self) -> bool:
+        return self.terminal
+
+    @property
     def lines_only(self) -> bool:
         return not sys.stderr.isatty()
 

@@ -6,8 +6,8 @@ import codecs
 import getpass
 import io
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dockmagic.commands.console import Console, Live, Resize
@@ -17,6 +17,7 @@ from dockmagic.commands.terminal import Once, Terminal
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from dockmagic.notebook.liveterminal import LiveTerminal
     from dockmagic.views.view import View
 
 PAUSE = 0.15
@@ -36,18 +37,29 @@ def console_for(shell: InteractiveShell, body: str | None = None) -> Console:
 class CellConsole:
     """The console of one magic's run. ``body`` is the cell's text; None for a line magic."""
 
-    terminal = False
     lines_only = False
 
     def __init__(self, shell: InteractiveShell, body: str | None = None) -> None:
         self.stdin: BinaryIO | None = None if body is None else io.BytesIO(body.encode())
-        self._shell = shell
+        self._shell: Any = shell
+        self._live: LiveTerminal | None = None
+        self.drew = False
+        """Whether a terminal was drawn: its command is answered with its exit code."""
         self._decoders = [codecs.getincrementaldecoder("utf-8")("replace") for _ in range(2)]
 
     @property
     def rich(self) -> bool:
         """Whether the frontend is one that shows HTML: a kernel's, not IPython in a terminal."""
         return getattr(self._shell, "kernel", None) is not None
+
+    @property
+    def terminal(self) -> bool:
+        """Whether a terminal is in the output now."""
+        return self._live is not None
+
+    @property
+    def watched(self) -> bool:
+        return self.rich and self.confirms
 
     @property
     def confirms(self) -> bool:
@@ -57,6 +69,9 @@ class CellConsole:
         return bool(getattr(kernel, "_allow_stdin", False)) if kernel is not None else sys.stdin.isatty()
 
     def out(self, data: bytes) -> None:
+        if self._live is not None:
+            self._live.write(data)
+            return
         sys.stdout.write(self._decoders[0].decode(data))
 
     def err(self, data: bytes) -> None:
@@ -73,8 +88,24 @@ class CellConsole:
     def live(self, *, notes: bool = False) -> Live:
         return Display() if self.rich else Once(self.out)
 
-    def raw_terminal(self, resize: Resize | None) -> AbstractContextManager[None]:
-        return nullcontext()
+    @contextmanager
+    def raw_terminal(self, resize: Resize | None) -> Iterator[None]:
+        """A terminal in the output, if the frontend draws one; else nothing is different."""
+        from dockmagic.notebook.liveterminal import LiveTerminal, possible
+
+        live = LiveTerminal(resize) if possible(self._shell.kernel) else None
+        sys.stdout.flush()
+        if live is None or not live.open():
+            if live is not None:
+                self.note("This frontend draws no terminal while a cell runs: input is asked for line by line.")
+            yield
+            return
+        self._live, self.stdin, self.drew = live, live.stdin, True
+        try:
+            yield
+        finally:
+            self._live = self.stdin = None
+            live.close()
 
     def signals(self, send: Callable[[str], None]) -> AbstractContextManager[None]:
         return nullcontext()

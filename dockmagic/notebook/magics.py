@@ -137,6 +137,8 @@ class DockerMagics(Magics):
             raise DockerError("Interrupted", 130) from None
         if view is None:
             return None
+        if getattr(session.console, "drew", False):
+            session.console.note(f"exit code: {getattr(view, 'exit_code', 0)}")
         if not view.told and not wanted:
             show(view)
         if view.told or not wanted:
