@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,8 +31,8 @@ from dockmagic.builder.metadata import Applier
 from dockmagic.builder.mounts import CacheFolders, MountMaker
 from dockmagic.builder.named import NamedContexts
 from dockmagic.builder.options import Settings, settings_of
+from dockmagic.builder.outputs import check, keeps_image
 from dockmagic.builder.planner import Options, Planner
-from dockmagic.builder.platforms import Platform
 from dockmagic.builder.pruning import Pruner
 from dockmagic.builder.remote import Remotes
 from dockmagic.builder.request import BuildError, BuildRequest, BuildResult, Progress
@@ -44,6 +45,7 @@ from dockmagic.database import Database
 from dockmagic.dockerfile.gitref import parse_git_reference
 from dockmagic.dockerfile.ignore import Ignore
 from dockmagic.errors import DockmagicError, InvalidParameter
+from dockmagic.platforms import Platform
 from dockmagic.runtime.protocols import Runtime
 from dockmagic.runtime.spec import Exit
 
@@ -97,6 +99,7 @@ class Builder:
 
     def build(self, request: BuildRequest, progress: Progress, cancelled: threading.Event) -> BuildResult:
         """Build what the request asks for. Raises BuildError with BuildKit's message and the lines it is about."""
+        check(request.outputs)
         folder = Path(tempfile.mkdtemp(dir=self._scratch, prefix="build-"))
         try:
             with self._leases.take() as lease:
@@ -148,6 +151,8 @@ class _Build:
         self._tree: Tree | None = None
         self._warnings: list[str] = []
         self._rules: Ignore | None = None
+        self._definition = ""
+        """The digest of the step that read the Dockerfile"""
         self._lock = threading.Lock()
 
     def run(self) -> BuildResult:
@@ -179,7 +184,7 @@ class _Build:
                 planner = Planner(text, filename, options, resolver, contexts, self._context_epoch)
                 target = planner.plan()
                 if not built:
-                    self._warnings = report_checks(text, options, self._reporter, self._rules)
+                    self._warnings = report_checks(text, options, self._reporter, self._rules, self._definition)
                 solver = self._solver(planner, digester, transfer.brought)
                 try:
                     result = solver.solve(target)
@@ -252,6 +257,8 @@ class _Build:
         images = assemble(builder._store, built, request, self._reporter, finish)
         export(builder._store, images, built, request, self._reporter)
         platforms = {str(item.platform): image.id for item, image in zip(built, images, strict=True)}
+        if not keeps_image(request.outputs):
+            return BuildResult("", self._warnings, {})
         return BuildResult(images[0].id, self._warnings, platforms)
 
     # --- the context ---
@@ -265,7 +272,10 @@ class _Build:
             return read_context(io.BytesIO(), self._folder)
         vertex = self._reporter.vertex("[internal] load build context")
         with vertex.running():
-            return read_context(request.context, self._folder)
+            begun = time.time()
+            context = read_context(request.context, self._folder)
+            vertex.moved("transferring context:", context.size, begun)
+            return context
 
     def _remote_context(self, remote: str) -> Context:
         git = parse_git_reference(remote)
@@ -283,12 +293,14 @@ class _Build:
 
     def _dockerfile(self, context: Context) -> tuple[str, str]:
         name = self._settings.dockerfile
-        with self._reporter.vertex(f"[internal] load build definition from {name}").running():
+        with self._reporter.vertex(f"[internal] load build definition from {name}").running() as vertex:
+            self._definition = vertex.digest
             data = context.dockerfile
             if data is None:
                 data = self._read(name)
             if data is None:
                 raise BuildError(f"failed to read dockerfile: open {name}: no such file or directory")
+            vertex.moved("transferring dockerfile:", len(data))
         return data.decode("utf-8", "surrogateescape"), name
 
     def _identity(self, context: Context) -> str | None:

@@ -9,8 +9,11 @@ from dockmagic.dockerfile.ignore import Ignore
 from dockmagic.dockerfile.lint import check
 
 
-def report_checks(text: str, options: Options, reporter: Reporter, ignore: Ignore | None) -> list[str]:
-    """Tell the findings; their one-line forms. Raises BuildError where the file asks for errors (``# check=error``)."""
+def report_checks(text: str, options: Options, reporter: Reporter, ignore: Ignore | None, vertex: str) -> list[str]:
+    """Tell the findings, as those of the step ``vertex`` that read the Dockerfile; their one-line forms.
+
+    Raises BuildError where the file asks for errors (``# check=error``).
+    """
     report = check(
         text,
         build_args=options.build_args,
@@ -23,12 +26,9 @@ def report_checks(text: str, options: Options, reporter: Reporter, ignore: Ignor
     )
     if report.error is not None and "lint violation" in str(report.error):
         raise BuildError(str(report.error))
-    if not report.warnings:
-        return []
-    vertex = reporter.vertex("[internal] check build definition")
     lines = []
     for warning in report.warnings:
         line = str(warning)
         lines.append(line)
-        reporter.warn(vertex.digest, line, warning.line, [warning.description], warning.url)
+        reporter.warn(vertex, line, warning.line, [warning.description], warning.url)
     return lines

@@ -104,6 +104,8 @@ class Spool:
                     self._chunks.clear()
                 _write(self._raw, chunk)
         self.digest = seen.hexdigest()
+        self.size = size
+        """bytes as they came"""
 
     def _bytes(self) -> Iterator[bytes]:
         if self._raw < 0:
@@ -219,6 +221,8 @@ class Context:
         self._lock = threading.Lock()
         self.dockerfile = dockerfile
         self.identity = identity
+        self.size = 0
+        """bytes that came over the wire"""
         self.close: Callable[[], None] = lambda: None
 
     @property
@@ -236,8 +240,11 @@ def read_context(stream: BinaryIO, folder: Path) -> Context:
     if not head or not looks_like_tar(head):
         text = spool.read()
         spool.close()
-        return Context(lambda: MemoryTree({}, 0), dockerfile=text)
+        bare = Context(lambda: MemoryTree({}, 0), dockerfile=text)
+        bare.size = spool.size
+        return bare
     context = Context(lambda: TarTree(spool.descriptor()), identity=spool.digest)
+    context.size = spool.size
     context.close = spool.close
     return context
 

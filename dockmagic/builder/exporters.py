@@ -6,21 +6,25 @@ import hashlib
 import io
 import json
 import os
+import shutil
+import stat
 import tarfile
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dockmagic.builder.assemble import Built
 from dockmagic.builder.copying import Copier, CopyOptions
 from dockmagic.builder.metadata import Applier
-from dockmagic.builder.request import BuildError, BuildRequest
+from dockmagic.builder.outputs import NOTHING, loads
+from dockmagic.builder.request import BuildRequest
 from dockmagic.builder.tree import FolderTree, Tree, walk
 from dockmagic.builder.vertexes import Reporter
 from dockmagic.images.blobs import BlobLayer
 from dockmagic.images.content import Content
 from dockmagic.images.protocols import Image, Layer
+from dockmagic.images.reference import Reference
 
 if TYPE_CHECKING:
     from dockmagic.images.store import Store
@@ -28,30 +32,30 @@ if TYPE_CHECKING:
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _INDEX = "application/vnd.oci.image.index.v1+json"
+_NAMES = {
+    "local": "client directory", "tar": "client tarball", "oci": "oci image format", "docker": "docker image format",
+}  # fmt: skip
+_DEVICES = {stat.S_IFIFO: tarfile.FIFOTYPE, stat.S_IFCHR: tarfile.CHRTYPE, stat.S_IFBLK: tarfile.BLKTYPE}
 
 
 def export(
     store: Store, images: Sequence[Image], built: Sequence[Built], request: BuildRequest, reporter: Reporter
 ) -> None:
-    """Write every output of the request. ``dest`` is a path on the engine's machine. Raises BuildError."""
+    """Write every output of the request (see outputs.py). ``dest`` is a path on the engine's machine."""
     for output in request.outputs:
         kind = output.get("type", "")
-        if kind in {"", "image", "moby"}:
+        if kind in NOTHING or loads(output):
             continue
-        destination = output.get("dest", "")
-        if not destination:
-            raise BuildError(f"output {kind} needs a dest")
-        with reporter.vertex(f"exporting to {kind}").running():
+        with reporter.vertex(f"exporting to {_NAMES[kind]}").running():
             if kind in {"local", "tar"}:
-                _files(store, built, kind, destination)
-            elif kind in {"oci", "docker"}:
-                _archive(images, built, request.tags, kind, destination, output)
+                _files(store, built, kind, output)
             else:
-                raise BuildError(f"exporter {kind!r} could not be found")
+                _archive(images, built, request.tags, kind, output["dest"], output)
 
 
-def _files(store: Store, built: Sequence[Built], kind: str, destination: str) -> None:
-    several = len(built) > 1
+def _files(store: Store, built: Sequence[Built], kind: str, output: dict[str, str]) -> None:
+    destination = output["dest"]
+    several = output.get("platform-split", "true" if len(built) > 1 else "false") == "true"
     with _Tar(destination) if kind == "tar" else _Folder(destination) as sink:
         for item in built:
             prefix = str(item.platform).replace("/", "_") if several else ""
@@ -111,6 +115,10 @@ class _Tar:
                 descriptor, _ = tree.open_data(path, entry)
                 with os.fdopen(descriptor, "rb") as data:
                     self._tar.addfile(info, data)
+            elif stat.S_IFMT(entry.mode) in _DEVICES:
+                info.type = _DEVICES[stat.S_IFMT(entry.mode)]
+                info.devmajor, info.devminor = entry.device
+                self._tar.addfile(info)
 
 
 def _archive(
@@ -123,15 +131,14 @@ def _archive(
 ) -> None:
     blobs = _Blobs(destination, folder=output.get("tar") == "false")
     with blobs:
-        manifests = []
-        for image, item in zip(images, built, strict=True):
-            manifests.append(blobs.image(image, item))
-        names = [name for name in output.get("name", "").split(",") if name] or list(tags)
-        annotated = [
-            {**manifest, **({"annotations": {"org.opencontainers.image.ref.name": name}} if name else {})}
-            for manifest in manifests
-            for name in (names or [""])
-        ]
+        manifests = [blobs.image(image, item) for image, item in zip(images, built, strict=True)]
+        top = manifests[0]
+        if len(manifests) > 1:
+            digest, size = blobs.blob(_json({"schemaVersion": 2, "mediaType": _INDEX, "manifests": manifests}))
+            top = {"mediaType": _INDEX, "digest": digest, "size": size}
+        given = [name for name in output.get("name", "").split(",") if name] or tags
+        references = [Reference.parse(name) for name in given]
+        annotated = [{**top, "annotations": _named(reference)} for reference in references] or [top]
         index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": annotated}
         blobs.file("index.json", _json(index))
         blobs.file("oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
@@ -139,12 +146,16 @@ def _archive(
             described = [
                 {
                     "Config": f"blobs/sha256/{image.id.removeprefix('sha256:')}",
-                    "RepoTags": names or None,
+                    "RepoTags": [reference.familiar for reference in references] or None,
                     "Layers": [f"blobs/sha256/{layer.digest.removeprefix('sha256:')}" for layer in image.layers],
                 }
                 for image in images
             ]
             blobs.file("manifest.json", _json(described))
+
+
+def _named(reference: Reference) -> dict[str, str]:
+    return {"io.containerd.image.name": str(reference), "org.opencontainers.image.ref.name": reference.tag}
 
 
 class _Blobs:
@@ -172,6 +183,17 @@ class _Blobs:
         info.size, info.mode = len(data), 0o644
         self._tar.addfile(info, io.BytesIO(data))
 
+    def stream(self, name: str, source: BinaryIO, size: int) -> None:
+        if self._tar is None:
+            path = self._destination / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as out:
+                shutil.copyfileobj(source, out, 1 << 20)
+            return
+        info = tarfile.TarInfo(name)
+        info.size, info.mode = size, 0o644
+        self._tar.addfile(info, source)
+
     def blob(self, data: bytes) -> tuple[str, int]:
         digest = "sha256:" + hashlib.sha256(data).hexdigest()
         if digest not in self._seen:
@@ -183,7 +205,7 @@ class _Blobs:
         if layer.digest not in self._seen:
             self._seen.add(layer.digest)
             with layer.open() as stream:
-                self.file(f"blobs/sha256/{layer.digest.removeprefix('sha256:')}", stream.read())
+                self.stream(f"blobs/sha256/{layer.digest.removeprefix('sha256:')}", stream, layer.size)
         media_type = "application/vnd.oci.image.layer.v1.tar"
         media_type += "+zstd" if "zstd" in layer.media_type else "+gzip" if "gzip" in layer.media_type else ""
         return {"mediaType": media_type, "digest": layer.digest, "size": layer.size}

@@ -46,6 +46,7 @@ class BuildRequest:
     cache_to: list[str] = field(default_factory=list)
     """``type=registry,ref=…``, ``type=local,dest=…`` (``mode=max``: of all stages), ``type=inline``."""
     outputs: list[dict[str, str]] = field(default_factory=list)
+    """Each with its ``type``, where ``dest`` it goes, and what else buildx's ``--output`` takes. None: the image."""
     attributes: dict[str, str] = field(default_factory=dict)
     """BuildKit's frontend attributes that have no field of their own."""
     auth: Mapping[str, Any] = field(default_factory=dict)
@@ -56,7 +57,7 @@ class BuildRequest:
 
 @dataclass
 class BuildResult:
-    """``image_id`` is ``sha256:…``."""
+    """``image_id`` is ``sha256:…``; "" when only other outputs were asked for, and the store has no image of it."""
 
     image_id: str
     warnings: list[str] = field(default_factory=list)

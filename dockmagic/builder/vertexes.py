@@ -74,6 +74,18 @@ class VertexHandle:
         """What the step's process wrote; ``stream`` 1 is stdout, 2 stderr."""
         self._reporter.send(StatusResponse(logs=[VertexLog(self.digest, data, stream, time.time())]))
 
+    @contextlib.contextmanager
+    def timed(self, id: str) -> Iterator[None]:
+        """A part of the step, told when it begins and when it is done."""
+        begun = time.time()
+        self.status(id, started=begun)
+        yield
+        self.status(id, started=begun, completed=True)
+
+    def moved(self, id: str, size: int, begun: float | None = None) -> None:
+        """``size`` bytes have come, since ``begun``."""
+        self.status(id, size, started=time.time() if begun is None else begun, completed=True)
+
     def status(self, id: str, current: int = 0, total: int = 0, *, started: float, completed: bool = False) -> None:
         """Progress inside the step."""
         now = time.time()

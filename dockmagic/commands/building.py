@@ -13,12 +13,13 @@ from typing import IO, Any
 
 from dockmagic.commands import references
 from dockmagic.commands.buildcontext import alone, folder_context
+from dockmagic.commands.buildoutput import Output, parse_outputs, told
 from dockmagic.commands.buildparts import NO_SESSION, Parts, parts_of
 from dockmagic.commands.buildplain import PlainPrinter
 from dockmagic.commands.buildsource import Source
 from dockmagic.commands.buildstream import Decoder, Outcome, friendly
-from dockmagic.commands.checking import show_checks
 from dockmagic.commands.checked import ulimit
+from dockmagic.commands.checking import show_checks
 from dockmagic.commands.credentials import all_auths
 from dockmagic.commands.errors import CommandError, Interrupted
 from dockmagic.commands.flags import Options
@@ -51,9 +52,15 @@ class Plan:
     query: dict[str, Any] = field(default_factory=dict)
     """what else goes to the engine as it is"""
     parts: Parts = field(default_factory=Parts)
+    outputs: list[Output] = field(default_factory=list)
+
+    @property
+    def images(self) -> bool:
+        """Whether the build leaves an image in the engine's store."""
+        return not self.outputs or any(output.image for output in self.outputs)
 
 
-@refusing(push="build, then docker push", load="images are always loaded", output="use docker save or docker export")
+@refusing(push="build, then docker push", attest="attestations are not made here")
 def build(session: Session, options: Options, operands: list[str]) -> View | None:
     """Usage:  docker build [OPTIONS] PATH | URL | -
 
@@ -72,13 +79,19 @@ def build(session: Session, options: Options, operands: list[str]) -> View | Non
       -f, --file string             Name of the Dockerfile (Default is "PATH/Dockerfile")
           --iidfile string          Write the image ID to the file
           --label list              Set metadata for an image
+          --load                    Shorthand for "--output=type=docker"
+          --metadata-file string    Write build result metadata to a file
           --network string          Set the networking mode for the RUN instructions during build
           --no-cache                Do not use cache when building the image
+          --no-cache-filter list    Do not cache specified stages
+      -o, --output list             Output destination (format: "type=local,dest=path")
           --platform string         Set platform if server is multi-platform capable
           --progress string         Set type of progress output ("auto", "plain", "tty", "quiet") (default "auto")
+          --provenance string       Shorthand for "--attest=type=provenance"; false is all that is had here
           --pull                    Always attempt to pull a newer version of the image
       -q, --quiet                   Suppress the build output and print image ID on success
           --rm                      Remove intermediate containers after a successful build (default true)
+          --sbom string             Shorthand for "--attest=type=sbom"; false is all that is had here
           --secret list             Secret to expose to the build (format: "id=mysecret[,src=/local/secret]")
           --shm-size bytes          Size of "/dev/shm"
           --ssh list                SSH agent socket or keys to expose to the build
@@ -87,13 +100,41 @@ def build(session: Session, options: Options, operands: list[str]) -> View | Non
           --ulimit ulimit           Ulimit options (default [])
     """
     plan = plan_of(options)
+    _refuse_attestations(options)
+    plan.outputs = parse_outputs(options.all("output"), load=options.on("load"))
+    if options.all("no-cache-filter"):
+        plan.parts.attributes["no-cache"] = ",".join(options.all("no-cache-filter"))
     _locate(session, plan, operands[0], options.text("file"))
     if options.on("check"):
         return show_checks(plan.source, plan.context if isinstance(plan.context, Path) else None, plan.target)
+    for flag in ("iidfile", "metadata-file"):
+        if options.given(flag):  # a build that fails leaves no file of an earlier one's
+            Path(options.text(flag)).unlink(missing_ok=True)
     result = run_build(session, plan)
-    if options.given("iidfile"):
+    if options.given("iidfile") and result.image_id:
         Path(options.text("iidfile")).write_text(result.image_id)
-    return Text(result.image_id) if plan.quiet else result
+    if options.given("metadata-file"):
+        Path(options.text("metadata-file")).write_text(json.dumps(_metadata(result), indent=2) + "\n")
+    if any(output.dest == "-" for output in plan.outputs):
+        return None
+    if plan.quiet:
+        return Text(result.image_id) if result.image_id else None
+    return result
+
+
+def _refuse_attestations(options: Options) -> None:
+    for flag in ("provenance", "sbom"):
+        if options.given(flag) and options.text(flag).lower() not in {"false", "0"}:
+            raise CommandError(f"ERROR: attestations are not made here: --{flag} can be false only")
+
+
+def _metadata(result: BuildResult) -> dict[str, Any]:
+    """What buildx's docker driver tells of an image that it left in the daemon."""
+    if not result.image_id:
+        return {}
+    told = {"containerimage.config.digest": result.image_id, "containerimage.digest": result.image_id}
+    names = ",".join(references.canonical(tag) for tag in result.tags)
+    return {**told, **({"image.name": names} if names else {})}
 
 
 def plan_of(options: Options) -> Plan:
@@ -183,6 +224,12 @@ def run_build(session: Session, plan: Plan) -> BuildResult:
     """Build, shown live; the result with its layer tree. Raises CommandError, or Interrupted."""
     if plan.source is not None:
         plan.source.refuse()
+    with told(plan.outputs, session.engine.url, session.console) as outputs:
+        plan.parts.outputs = outputs
+        return _build(session, plan)
+
+
+def _build(session: Session, plan: Plan) -> BuildResult:
     data, name = _body(plan)
     kind = "application/x-tar"
     if plan.parts:
@@ -197,14 +244,14 @@ def run_build(session: Session, plan: Plan) -> BuildResult:
         target=plan.target or None, rm=None if modern else True, forcerm=None if modern else True, **plan.query,
     )  # fmt: skip
     progress, decoder = BuildProgress(), Decoder()
-    printer = PlainPrinter(session.console, progress) if _is_plain(session, plan) else None
+    printer = PlainPrinter(session.console) if _is_plain(session, plan) else None
     live = session.console.live() if not plan.quiet and printer is None else None
     try:
         with contextlib.closing(messages):
             for status in decoder.decode(messages):
                 progress.add(status)
                 if printer:
-                    printer.update()
+                    printer.add(status)
                 elif live:
                     live.update(progress)
     except KeyboardInterrupt:
@@ -221,7 +268,8 @@ def run_build(session: Session, plan: Plan) -> BuildResult:
         if live:
             live.close(progress)
         raise _failure(session, plan, progress, decoder.outcome)
-    session.last_image = decoder.outcome.image_id
+    if plan.images:
+        session.last_image = decoder.outcome.image_id
     result = _result(session, plan, progress, decoder.outcome.image_id)
     if live:
         live.close(result)
@@ -229,7 +277,10 @@ def run_build(session: Session, plan: Plan) -> BuildResult:
 
 
 def _is_plain(session: Session, plan: Plan) -> bool:
-    return not plan.quiet and (plan.progress == "plain" or (plan.progress == "auto" and session.console.lines_only))
+    if plan.quiet:
+        return False
+    piping = any(output.dest == "-" for output in plan.outputs)  # then the live view's place is taken
+    return piping or plan.progress == "plain" or (plan.progress == "auto" and session.console.lines_only)
 
 
 def _body(plan: Plan) -> tuple[Iterable[bytes] | IO[bytes] | bytes | None, str]:
@@ -257,7 +308,8 @@ def _result(session: Session, plan: Plan, progress: BuildProgress, image_id: str
         note = "all CACHED"
     tags = [references.familiar(t) for t in plan.tags]
     try:
-        tree = layer_tree(session.engine, image_id, title=", ".join(tags) or "image", base=base, steps=own, note=note)
+        title = ", ".join(tags) or "image"
+        tree = layer_tree(session.engine, image_id, title=title, base=base, steps=own, note=note) if image_id else None
     except CommandError:  # an engine that keeps no history still has built
         tree = None
     if plan.checked:

@@ -7,6 +7,7 @@ a ``multipart/form-data`` body (RFC 7578); a daemon of Docker's can't, and is as
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import secrets
 from collections.abc import Iterable, Iterator
@@ -31,14 +32,18 @@ class Parts:
     agents: dict[str, str] = field(default_factory=dict)
     contexts: dict[str, str] = field(default_factory=dict)
     caches: list[str] = field(default_factory=list)
+    attributes: dict[str, str] = field(default_factory=dict)
+    """frontend attributes"""
+    outputs: list[dict[str, str]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.secrets or self.agents or self.contexts or self.caches)
+        return bool(self.flags())
 
     def flags(self) -> list[str]:
         """The flags that brought them."""
         named = (("secret", self.secrets), ("ssh", self.agents), ("build-context", self.contexts))
-        return [f"--{flag}" for flag, value in (*named, ("cache-to", self.caches)) if value]
+        others = (("cache-to", self.caches), ("no-cache-filter", self.attributes), ("output", self.outputs))
+        return [f"--{flag}" for flag, value in (*named, *others) if value]
 
     def body(self, context: Content) -> tuple[str, Iterator[bytes]]:
         """(Content-Type, the body); the context comes last, for the engine reads it as it comes."""
@@ -58,6 +63,10 @@ class Parts:
             yield from _part(boundary, "named-context", name, chunks)
         for value_text in self.caches:
             yield from _part(boundary, "cache-to", "", [value_text.encode()])
+        for name, value_text in self.attributes.items():
+            yield from _part(boundary, "attribute", name, [value_text.encode()])
+        for output in self.outputs:
+            yield from _part(boundary, "output", "", [json.dumps(output).encode()])
         yield from _part(boundary, "context", "", _chunks(context))
         yield f"--{boundary}--\r\n".encode()
 
@@ -105,11 +114,6 @@ def _secret(text: str) -> tuple[str, bytes]:
     except OSError as error:
         reason = (error.strerror or "").lower()
         raise CommandError(f"ERROR: failed to stat {path or name}: {reason}") from None
-
-
-def _named(where: str) -> Iterable[bytes]:
-    folder = Path(where).expanduser()
-    return Context(folder, read_ignore(folder, "Dockerfile")).chunks() if folder.is_dir() else [where.encode()]
 
 
 def _part(boundary: str, name: str, filename: str, chunks: Iterable[bytes]) -> Iterator[bytes]:

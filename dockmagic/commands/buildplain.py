@@ -1,61 +1,155 @@
-"""``--progress plain``: a build's steps and output as lines, in BuildKit's form."""
+"""``--progress plain``: a build as lines, in the form of BuildKit's own printer (util/progress/progressui)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dockmagic.views.build import BuildProgress, Step
+from dockmagic.trace import StatusResponse, Vertex, VertexStatus
 from dockmagic.views.view import clean
 
 if TYPE_CHECKING:
     from dockmagic.commands.console import Console
 
+_SHARE = 0.05
+_SECONDS = 5.0
+"""A status that goes on is told again when it has come this far, or after this long."""
+
+
+@dataclass
+class _Shown:
+    """What of a step was printed."""
+
+    number: int
+    vertex: Vertex
+    rest: bytes = b""
+    """a log line without its end"""
+    at: float = 0.0
+    """when it began"""
+    lines: list[str] = field(default_factory=list)
+    """to be printed"""
+    ended: bool = False
+
 
 class PlainPrinter:
-    """Prints what is new in ``progress`` at every :meth:`update`."""
+    """Prints each message's news: a step's name, what it says, how it ended."""
 
-    def __init__(self, console: Console, progress: BuildProgress) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._progress = progress
-        self._named: set[int] = set()
-        self._logged: dict[int, int] = {}
-        self._ended: set[int] = set()
+        self._steps: dict[str, _Shown] = {}
+        self._current: _Shown | None = None
+        self._statuses: dict[tuple[str, str], tuple[int, float]] = {}
+        self._begun = False
+        self._count = 0
 
-    def update(self) -> None:
-        for step in self._progress.steps.values():
-            if step.vertex.started is None and not step.vertex.cached and not step.vertex.error:
-                continue
-            self._name(step)
-            self._log(step)
-            self._end(step)
+    def add(self, status: StatusResponse) -> None:
+        """Take one message of the build's trace."""
+        touched: dict[str, None] = {}
+        for vertex in status.vertexes:
+            known = self._steps.setdefault(vertex.digest, _Shown(0, vertex))
+            started = vertex.started if vertex.started is not None else known.vertex.started
+            known.vertex = vertex
+            known.vertex.started = started
+            if started is not None or vertex.cached or vertex.error:
+                touched[vertex.digest] = None
+        for item in status.statuses:
+            if item.vertex in self._steps and self._news(item):
+                self._steps[item.vertex].lines.append(_status_line(item))
+                touched[item.vertex] = None
+        for warning in status.warnings:
+            if warning.vertex in self._steps:
+                self._steps[warning.vertex].lines.append(f"WARN: {clean(warning.short, lines=False)}")
+                touched[warning.vertex] = None
+        for entry in status.logs:
+            step = self._steps.get(entry.vertex)
+            if step is not None:
+                self._log(step, entry.msg, entry.timestamp or 0.0)
+                touched[entry.vertex] = None
+        for digest in touched:
+            self._print(self._steps[digest])
 
-    def _line(self, step: Step, text: str) -> None:
-        self._console.err(f"#{step.number} {clean(text, lines=False)}\n".encode())
+    def _news(self, item: VertexStatus) -> bool:
+        key, now = (item.vertex, item.id), item.timestamp or 0.0
+        last = self._statuses.get(key)
+        if last is not None and item.completed is None:
+            far = item.total > 0 and (item.current - last[0]) / item.total >= _SHARE
+            if not far and now - last[1] < _SECONDS:
+                return False
+        self._statuses[key] = (item.current, now)
+        return True
 
-    def _name(self, step: Step) -> None:
-        if step.number not in self._named:
-            self._named.add(step.number)
-            self._line(step, " ".join(step.name.split()))
+    @staticmethod
+    def _log(step: _Shown, data: bytes, when: float) -> None:
+        *lines, rest = (step.rest + data).split(b"\n")
+        if not step.rest:
+            step.at = when
+        for line in lines:
+            step.lines.append(_log_line(step, line))
+            step.at = when
+        step.rest = rest
 
-    def _log(self, step: Step) -> None:
-        at = self._logged.get(step.number, 0)
-        whole = step.log.rfind(b"\n") + 1
-        if step.vertex.completed is not None:
-            whole = len(step.log)
-        if whole > at:
-            self._logged[step.number] = whole
-            text = bytes(step.log[at:whole]).decode("utf-8", "replace")
-            for line in text.replace("\r\n", "\n").rstrip("\n").split("\n"):
-                self._line(step, line)
-
-    def _end(self, step: Step) -> None:
-        if step.number in self._ended or (step.vertex.completed is None and step.state not in {"cached", "failed"}):
+    def _print(self, step: _Shown) -> None:
+        completed = step.vertex.completed is not None or bool(step.vertex.error)
+        if step.ended:
+            if step.lines:  # what comes after the end
+                self._lines(step)
             return
-        self._ended.add(step.number)
-        if step.failed:
-            self._line(step, f"ERROR: {step.vertex.error}")
-        elif step.state == "cached":
-            self._line(step, "CACHED")
-        else:
-            self._line(step, f"DONE {step.seconds:.1f}s")
-        self._console.err(b"\n")
+        if completed and step.rest:
+            step.lines.append(_log_line(step, step.rest))
+            step.rest = b""
+        self._lines(step)
+        if completed:
+            step.ended = True
+            self._current = None
+            self._write(f"#{step.number} {_end(step.vertex)}\n")
+
+    def _lines(self, step: _Shown) -> None:
+        if step is not self._current:
+            if self._current is not None and not self._current.ended:
+                self._write(f"#{self._current.number} ...\n")
+            if not step.number:
+                self._count += 1
+                step.number = self._count
+            name = clean(step.vertex.name).replace("\n", " ")
+            self._write(("\n" if self._begun else "") + f"#{step.number} {name}\n")
+            self._begun = True
+            self._current = step
+        for line in step.lines:
+            self._write(f"#{step.number} {line}\n")
+        step.lines.clear()
+
+    def _write(self, text: str) -> None:
+        self._console.err(text.encode("utf-8", "replace"))
+
+
+def _log_line(step: _Shown, line: bytes) -> str:
+    text = clean(line.decode("utf-8", "replace").removesuffix("\r"))
+    begun = step.vertex.started
+    return f"{max(0.0, step.at - begun):.3f} {text}" if begun is not None else text
+
+
+def _status_line(item: VertexStatus) -> str:
+    size = f" {_bytes(item.current)} / {_bytes(item.total)}" if item.total else ""
+    if not item.total and item.current:
+        size = f" {_bytes(item.current)}"
+    took = (item.completed or item.timestamp or item.started) - item.started if item.started is not None else 0.0
+    seconds = f" {took:.1f}s" if took > 0.01 else ""
+    return f"{clean(item.id, lines=False)}{size}{seconds}{' done' if item.completed is not None else ''}"
+
+
+def _bytes(count: int) -> str:
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            break
+        value /= 1000
+    return f"{count}B" if unit == "B" else f"{value:.2f}{unit}"
+
+
+def _end(vertex: Vertex) -> str:
+    if vertex.error:
+        return "CANCELED" if vertex.error.endswith("context canceled") else f"ERROR: {clean(vertex.error)}"
+    if vertex.cached:
+        return "CACHED"
+    took = (vertex.completed or 0.0) - (vertex.started or vertex.completed or 0.0)
+    return f"DONE {took:.1f}s"

@@ -17,6 +17,12 @@ class Finding:
     description: str
     url: str
     line: int
+    own: bool = False
+    """A hint of dockmagic's own, where BuildKit has no rule"""
+
+    @property
+    def label(self) -> str:
+        return "HINT" if self.own else "WARNING"
 
 
 class Checks(View):
@@ -27,6 +33,11 @@ class Checks(View):
         self.findings = list(findings)
         self.name = name
 
+    @property
+    def good(self) -> bool:
+        """Whether BuildKit's rules find nothing."""
+        return all(f.own for f in self.findings)
+
     def marked(self) -> list[tuple[int, str, list[Finding]]]:
         """(line number, line, its findings) of the lines that have some."""
         lines = self.source.split("\n")
@@ -34,13 +45,11 @@ class Checks(View):
         return [(n, lines[n - 1], [f for f in self.findings if f.line == n]) for n in numbers]
 
     def text(self) -> str:
-        if not self.findings:
-            return "Check complete, no warnings found."
-        lines = []
+        lines = [] if not self.good else ["Check complete, no warnings found."]
         for number, line, found in self.marked():
             lines.append(f"{clean(self.name, lines=False)}:{number} | {clean(line, lines=False)}")
-            lines += [f"  WARNING: {clean(f'{f.rule}: {f.detail}', lines=False)}" for f in found]
-        lines += [f"WARNING: {clean(f'{f.rule}: {f.detail}', lines=False)}" for f in self.findings if not f.line]
+            lines += [f"  {f.label}: {clean(f'{f.rule}: {f.detail}', lines=False)}" for f in found]
+        lines += [f"{f.label}: {clean(f'{f.rule}: {f.detail}', lines=False)}" for f in self.findings if not f.line]
         return "\n".join(lines)
 
     def html(self) -> str:

@@ -7,6 +7,7 @@ import json
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import docker
 from urllib3.filepost import encode_multipart_formdata
@@ -60,7 +61,10 @@ class Saved:
     def images(self) -> list[tuple[bytes, list[list[Case]]]]:
         """The config's bytes, and every layer's entries."""
         found = []
-        for listed in json.loads(self._read("index.json"))["manifests"]:
+        listed_all = json.loads(self._read("index.json"))["manifests"]
+        if "index" in listed_all[0]["mediaType"]:  # of several platforms
+            listed_all = json.loads(self._blob(listed_all[0]))["manifests"]
+        for listed in listed_all:
             manifest = json.loads(self._blob(listed))
             data = self._blob(manifest["config"])
             diff_ids = json.loads(data)["rootfs"]["diff_ids"] or []

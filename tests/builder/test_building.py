@@ -303,7 +303,8 @@ def test_outputs(workshop: Workshop, tmp_path: Path) -> None:
         assert manifest is not None
         assert json.load(manifest)[0]["RepoTags"] == ["out:1"]
     failed = workshop.build(text, {"a": "1"}, outputs=[{"type": "nope", "dest": "x"}], fails=True)
-    assert failed.error == "exporter 'nope' could not be found"
+    assert failed.error == 'exporter "nope" could not be found'
+    assert not [image for image in workshop.ask(call="store.list") if "out:1" in str(image)]
 
 
 def test_builds_at_the_same_time_survive_pruning_and_deleting(workshop: Workshop) -> None:

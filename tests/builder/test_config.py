@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dockmagic.builder import config as c
-from dockmagic.builder.platforms import Platform
 from dockmagic.errors import InvalidParameter
+from dockmagic.platforms import Platform
 
 AMD64 = Platform.parse("linux/amd64")
 
@@ -132,21 +132,3 @@ def test_source_date_epoch_is_every_time(image: c.ImageConfig) -> None:
 )
 def test_rfc3339(ns: int, text: str) -> None:
     assert c.rfc3339(ns) == text
-
-
-@pytest.mark.parametrize(
-    ("text", "normal"),
-    [
-        ("linux/arm", "linux/arm/v7"), ("linux/aarch64", "linux/arm64"), ("linux/arm64/v8", "linux/arm64"),
-        ("windows(10.0.20348.1006)/amd64", "windows(10.0.20348.1006)/amd64"), ("linux/x86_64", "linux/amd64"),
-        ("linux/arm/6", "linux/arm/v6"), ("darwin/ppc64le", "darwin/ppc64le"),
-    ],
-)  # fmt: skip
-def test_platforms(text: str, normal: str) -> None:
-    assert str(Platform.parse(text)) == normal
-
-
-@pytest.mark.parametrize("text", ["", "a/b/c/d", "lin ux/amd64", "linux//v7"])
-def test_no_platforms(text: str) -> None:
-    with pytest.raises(InvalidParameter):
-        Platform.parse(text)

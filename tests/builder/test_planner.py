@@ -12,12 +12,12 @@ from dockmagic.builder import graph
 from dockmagic.builder.model import CopyStep, RunStep, StagePlan, WorkdirStep
 from dockmagic.builder.named import NamedContexts
 from dockmagic.builder.planner import Options, Planner
-from dockmagic.builder.platforms import Platform
 from dockmagic.builder.remote import Remotes
 from dockmagic.builder.request import BuildError
 from dockmagic.errors import NotFound
 from dockmagic.images.protocols import Image, Layer
 from dockmagic.images.reference import Reference
+from dockmagic.platforms import Platform
 
 BASE: dict[str, Any] = {
     "os": "linux", "architecture": "amd64",

@@ -53,8 +53,10 @@ def build(driver: Driver, ask: dict[str, Any]) -> dict[str, Any]:
     begin = time.monotonic()
     try:
         result = driver.builder.build(BuildRequest(**fields), progress, cancelled)
-        image = driver.store.get(result.image_id)
-        answer |= {
+        if not result.image_id:  # only other outputs were asked for
+            answer["images"] = len(driver.store.list())
+        image = driver.store.get(result.image_id) if result.image_id else None
+        answer |= {} if image is None else {
             "image": image.id, "config": image.config, "tags": image.tags, "platforms": result.platforms,
             "layers": [layer_entries(layer) for layer in image.layers] if ask.get("layers", True) else [],
         }  # fmt: skip

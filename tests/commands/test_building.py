@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
+import re
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -78,7 +82,7 @@ def test_a_context_that_is_not_there(shell: Shell, tmp_path: Path) -> None:
 
 
 def test_checks_are_shown_on_the_lines(shell: Shell) -> None:
-    with pytest.raises(CommandError, match="2 warnings found") as failure:
+    with pytest.raises(CommandError, match="2 warnings have been found") as failure:
         shell("build", "--check", "-", stdin=b"FROM alpine as Base\nRUN true\n")
     text = failure.value.view.text()  # type: ignore[union-attr]
     assert "Dockerfile:1 | FROM alpine as Base\n  WARNING: StageNameCasing" in text
@@ -98,5 +102,96 @@ def test_plain_progress_is_lines(shell: Shell) -> None:
     shell("build", "--no-cache", "--progress", "plain", "-", stdin=b"FROM alpine\nRUN echo $((40 + 2))\n")
     lines = shell.console.stderr.decode().split("\n")
     (named,) = (line for line in lines if line.endswith("[2/2] RUN echo $((40 + 2))"))
-    assert f"{named.split()[0]} 42" in lines
+    assert any(re.fullmatch(rf"{named.split()[0]} \d+\.\d{{3}} 42", line) for line in lines)
     assert any(line.startswith(f"{named.split()[0]} DONE ") for line in lines)
+
+
+def test_outputs_are_written(shell: Shell, engine: str, tmp_path: Path) -> None:
+    """A daemon of Docker's needs a session for them; ours writes them itself."""
+    dockerfile = b"FROM scratch\nCOPY <<EOF /d/f\nhello\nEOF\n"
+    if not shell.session.engine.takes_parts:
+        with pytest.raises(CommandError, match="--output can't be had on this engine"):
+            shell("build", "-o", str(tmp_path / "out"), "-", stdin=dockerfile)
+        return
+    result = shell(
+        "build", "-o", str(tmp_path / "out"), "-o", f"type=tar,dest={tmp_path / 'o.tar'}", "-", stdin=dockerfile
+    )
+    assert (tmp_path / "out/d/f").read_text() == "hello\n"
+    assert result.image_id == ""
+    assert shell("build", "-o", "-", "-", stdin=dockerfile) is None
+    for data in (shell.console.stdout, (tmp_path / "o.tar").read_bytes()):
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            assert tar.getnames() == ["d", "d/f"]
+    for kind in ("oci", "docker"):
+        path = tmp_path / f"{kind}.tar"
+        loaded = shell("build", "--load", "-t", f"{kind}:1", "-o", f"type={kind},dest={path}", "-", stdin=dockerfile)
+        assert shell("image", "inspect", f"{kind}:1") is not None
+        shell("rmi", loaded.image_id, "-f")
+        with tarfile.open(path) as tar:
+            index = json.load(tar.extractfile("index.json"))  # type: ignore[arg-type]
+        assert index["manifests"][0]["annotations"]["io.containerd.image.name"] == f"docker.io/library/{kind}:1"
+        assert f"{kind}:1" in shell.text("load", "-i", str(path))
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("type=local", "dest is required for local exporter"),
+        ("type=local,dest=-", "dest cannot be stdout for local exporter"),
+        ("type=oci,tar=false", "dest is required for oci exporter"),
+        ("type=tar,dest=.", "destination file . is a directory"),
+        ("type=bogus,dest=x", 'exporter "bogus" could not be found'),
+        ("a,b", "invalid value a"),
+        ("dest=x,tar=false", "type is required for output"),
+        ("type=image,push=true", "a build does not push here"),
+        ("type=registry", "a build does not push here"),
+    ],
+)
+def test_outputs_that_make_no_sense(shell: Shell, output: str, message: str) -> None:
+    with pytest.raises(CommandError, match="ERROR: ") as failure:
+        shell("build", "-o", output, "-", stdin=b"FROM scratch\n")
+    assert message in str(failure.value)
+
+
+def test_what_a_build_made_is_told_in_files(shell: Shell, tmp_path: Path) -> None:
+    ids, told = tmp_path / "id", tmp_path / "metadata"
+    words = (
+        "build",
+        "-q",
+        "--iidfile",
+        str(ids),
+        "--metadata-file",
+        str(told),
+        "--provenance=false",
+        "-t",
+        "told",
+        "-",
+    )
+    result = shell(*words, stdin=b"FROM alpine\nLABEL told=1\n")
+    assert ids.read_text() == str(result)
+    metadata = json.loads(told.read_text())
+    assert metadata["containerimage.config.digest"] == str(result)
+    assert metadata["image.name"] == "docker.io/library/told:latest"
+    with pytest.raises(CommandError):
+        shell(*words, stdin=b"FROM alpine\nRUN false\n")
+    assert not ids.exists()
+
+
+@pytest.mark.parametrize("flag", ["--provenance=true", "--sbom=true", "--provenance=mode=max"])
+def test_attestations_are_not_made(shell: Shell, flag: str) -> None:
+    with pytest.raises(CommandError, match="attestations are not made here"):
+        shell("build", flag, "-", stdin=b"FROM alpine\n")
+
+
+def test_hints_come_after_the_checks_and_fail_nothing(shell: Shell) -> None:
+    text = shell.text(
+        "build",
+        "--check",
+        "-",
+        stdin=b"FROM alpine\nRUN apt-get update\n# check=skip=AptListsLeftBehind\nRUN apt-get update\n",
+    )
+    assert text.startswith(
+        "Check complete, no warnings found.\nDockerfile:2 | RUN apt-get update\n  HINT: AptListsLeft"
+    )
+    assert text.count("HINT") == 1
+    shell("build", "--check", "-", stdin=b"# check=error=true\nFROM alpine\nRUN apt-get update\n")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from dockmagic.dockerfile import check
@@ -108,3 +111,19 @@ def test_our_checks_can_be_skipped_too() -> None:
     assert found("FROM a\n# check=skip=AptListsLeftBehind\nRUN apt-get update") == []
     report = check("FROM a\nRUN apt-get update", own_rules=False)
     assert report.warnings == []
+
+
+def test_hints_are_quiet_on_good_files(conformance: Path) -> None:
+    """Of BuildKit's corpus they find fault with a few, rightly: lists that stay, a CMD replaced, a whole context."""
+    corpus = json.loads((conformance / "parse_corpus.json").read_text())
+    texts = {case["dockerfile"] for case in corpus if isinstance(case.get("dockerfile"), str)}
+    findings = [warning for text in texts for warning in check(text).warnings if warning.rule in OWN]
+    for warning in findings:
+        assert warning.rule in {"AptListsLeftBehind", "CommandOverridden", "CopyBeforeInstall"}, str(warning)
+    assert len(findings) < len(texts) / 25
+
+
+def test_hints_never_fail_a_build() -> None:
+    report = check("# check=error=true\nFROM a\nRUN apt-get update\n")
+    assert report.error is None
+    assert [warning.rule for warning in report.warnings] == ["AptListsLeftBehind"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from dockmagic.dockerfile.directives import find_directive
 from dockmagic.dockerfile.errors import DockerfileError
 from dockmagic.dockerfile.golang import parse_bool, quote
-from dockmagic.dockerfile.lint.rules import Rule
+from dockmagic.dockerfile.lint.rules import RULES, Rule
 from dockmagic.dockerfile.source import Range
 
 _ALL = "all"
@@ -118,11 +118,12 @@ class Linter:
         self.warnings.append(CheckWarning(rule.name, rule.description, detail, rule.url, range))
 
     def violation(self) -> DockerfileError | None:
-        """The error that warnings are with ``error=true``."""
-        if not self.options.error or not self.warnings:
+        """The error that BuildKit's warnings are with ``error=true``; hints of ours never are."""
+        counted = [warning for warning in self.warnings if not RULES[warning.rule].own]
+        if not self.options.error or not counted:
             return None
-        names = dict.fromkeys(warning.rule for warning in self.warnings)
-        return DockerfileError(f"lint violation found for rules: {', '.join(names)}", self.warnings[0].range)
+        names = dict.fromkeys(warning.rule for warning in counted)
+        return DockerfileError(f"lint violation found for rules: {', '.join(names)}", counted[0].range)
 
     def sorted_warnings(self) -> list[CheckWarning]:
         """By line; those of one line as they were found."""

@@ -127,7 +127,40 @@ def _json(request: Request, name: str, default: Any) -> Any:
 
 
 def _outputs(request: Request) -> list[dict[str, str]]:
-    return [{"type": str(o.get("Type", "")), **(o.get("Attrs") or {})} for o in _json(request, "outputs", [])]
+    """One output, as dockerd takes it. Several come in a multipart body."""
+    text = request.text("outputs")
+    if not text:
+        return []
+    try:
+        outputs = _decoded_outputs(json.loads(text))
+    except ValueError as error:
+        said = "unexpected end of JSON input" if isinstance(error, json.JSONDecodeError) else str(error)
+        raise InvalidParameter(f"invalid outputs specified: {said}") from None
+    if len(outputs) > 1:
+        raise InvalidParameter("multiple outputs not supported")
+    return outputs
+
+
+def _decoded_outputs(value: Any) -> list[dict[str, str]]:
+    """``[{"Type": …, "Attrs": {…}}]``. Raises ValueError with Go's words."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise _no_go(value, "[]types.ImageBuildOutput")
+    outputs = []
+    for one in value:
+        if not isinstance(one, dict):
+            raise _no_go(one, "types.ImageBuildOutput")
+        kind, attributes = one.get("Type") or "", one.get("Attrs") or {}
+        if not isinstance(kind, str) or not isinstance(attributes, dict):
+            raise ValueError("json: cannot unmarshal into Go struct field ImageBuildOutput")
+        outputs.append({**{str(key): str(given) for key, given in attributes.items()}, "type": kind})
+    return outputs
+
+
+def _no_go(value: Any, wanted: str) -> ValueError:
+    kinds = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
+    return ValueError(f"json: cannot unmarshal {kinds.get(type(value), 'null')} into Go value of type {wanted}")
 
 
 def _auths(request: Request) -> dict[str, Any]:

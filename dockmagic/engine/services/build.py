@@ -77,8 +77,9 @@ class Builds:
             messages({"id": "moby.buildkit.trace", "aux": base64.b64encode(encode(status)).decode()})
 
         result = self._builder().build(request, progress, cancelled)
-        messages({"id": "moby.image.id", "aux": {"ID": result.image_id}})
-        self._done(request, result.image_id)
+        if result.image_id:
+            messages({"id": "moby.image.id", "aux": {"ID": result.image_id}})
+            self._done(request, result.image_id)
 
     def _classic(self, request: BuildRequest, messages: Messages, cancelled: threading.Event, *, quiet: bool) -> None:
         from dockmagic.builder.request import BuildError
@@ -89,10 +90,10 @@ class Builds:
 
         steps = ClassicSteps(ignore if quiet else messages, self._image_of)
         request.on_dockerfile = steps.dockerfile
-        try:
         if request.cache_from and not any(map(self._image_of, request.cache_from)):
             request.no_cache = True  # the classic builder has its cache from these images alone
         request.outputs = []  # the classic builder knows nothing but images
+        try:
             result = self._builder().build(request, steps, cancelled)
         except BuildError as error:
             text, code = steps.failed(error)
@@ -112,9 +113,11 @@ class Builds:
             messages({"stream": f"Successfully tagged {tag}\n"})
 
     def _done(self, request: BuildRequest, image_id: str) -> list[str]:
+        from dockmagic.builder.outputs import names as output_names
         from dockmagic.images.reference import Reference
 
-        names = [Reference.parse(tag).familiar for tag in request.tags]
+        tags = request.tags or output_names(request.outputs)
+        names = [Reference.parse(tag).familiar for tag in tags]
         for name in names:
             self._events.publish("image", "tag", image_id, {"name": name})
         return names
