@@ -101,6 +101,8 @@ class FolderTree:
         self.root = root
         self._recorded = recorded
         self._owner = owner
+        self._unrecorded = (0, 0) if recorded and os.geteuid() != 0 else None
+        """Whose a file without a record is where all are ours on the disk: root's, as layers have it"""
 
     def path(self, path: str) -> str:
         return os.path.join(self.root, path) if path else self.root
@@ -128,6 +130,8 @@ class FolderTree:
                 entry.identity = (
                     f"{found.st_size}:{found.st_mtime_ns}:{found.st_dev}:{found.st_ino}:{found.st_ctime_ns}"
                 )
+        if self._unrecorded is not None:
+            entry.uid, entry.gid = self._unrecorded
         if self._recorded and ownership.ATTRIBUTE in entry.xattrs:
             self._apply_record(entry, entry.xattrs.pop(ownership.ATTRIBUTE))
         if self._owner is not None:
