@@ -15,7 +15,7 @@ from dockmagic.engine.filters import Filters, check, excluded_by_label, labels_m
 from dockmagic.engine.ids import new_id
 from dockmagic.engine.services import names
 from dockmagic.engine.services.containers import config as configs
-from dockmagic.engine.services.containers import hostconfig
+from dockmagic.engine.services.containers import hostconfig, resources
 from dockmagic.engine.services.containers.files import default_hostname
 from dockmagic.engine.services.containers.initlayer import InitLayers
 from dockmagic.engine.services.containers.life import Life
@@ -25,14 +25,16 @@ from dockmagic.engine.services.containers.registry import ContainerRegistry
 from dockmagic.engine.services.copytree import copy_content
 from dockmagic.engine.services.events import Events
 from dockmagic.engine.services.networks.endpoints import Endpoints
-from dockmagic.engine.services.volumes import Volumes
 from dockmagic.engine.services.networks.links import split
+from dockmagic.engine.services.volumes import Volumes
 from dockmagic.errors import Conflict, DockmagicError, InvalidParameter, NotFound
 from dockmagic.inroot import resolve
+from dockmagic.platforms import Platform
 
 if TYPE_CHECKING:
     from dockmagic.images.snapshots.trash import Trash
-    from dockmagic.images.store import Store
+    from dockmagic.images.store import Store, StoredImage
+    from dockmagic.runtime.protocols import Capability
 
 _ID = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"/?[a-zA-Z0-9][a-zA-Z0-9_.-]+")
@@ -60,6 +62,7 @@ class Maker:
         networks: Endpoints,
         events: Events,
         trash: Trash,
+        capability: Capability,
     ) -> None:
         self._registry = registry
         self._store = store
@@ -70,6 +73,7 @@ class Maker:
         self._networks = networks
         self._events = events
         self._trash = trash
+        self._capability = capability
         life.when_removable = self._remove_quietly
 
     def create(self, body: Mapping[str, Any], name: str, platform: str = "") -> Created:
@@ -77,15 +81,19 @@ class Maker:
         if not body:
             raise InvalidParameter("config cannot be empty in order to create a container")
         host, warnings = hostconfig.completed(body.get("HostConfig"))
+        warnings += resources.not_kept(host, self._capability)
         reference = body.get("Image") or ""
         if not reference:
             raise InvalidParameter("no image specified")
         image = self._image(reference)
+        if platform:
+            _check_platform(image, reference, platform)
         config = configs.merged(body, image.config.get("config") or {})
         chosen = self._name(name)
         id = self._id()
         if not config["Hostname"]:
             config["Hostname"] = default_hostname(id, host["NetworkMode"])
+        self._name_by_ids(host)
         asked = (body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
         endpoints = self._networks.plan(host, asked, config["MacAddress"])
         host["Links"] = self._linked(host)
@@ -93,7 +101,6 @@ class Maker:
             warnings.append("Published ports are discarded: this runtime shares the host's network")
         snapshot = self._store.snapshots.prepare(id, self._init_layers.on(self._store.chain(image)))
         try:
-        self._name_by_ids(host)
             mounts = self._mounts.resolve(config, host)
             _check_working_folder(str(snapshot.path), config["WorkingDir"])
             self._populate(str(snapshot.path), mounts)
@@ -107,6 +114,7 @@ class Maker:
                 host_config=host,
                 mounts=mounts,
                 endpoints=endpoints,
+                macs={name: endpoint["MacAddress"] for name, endpoint in endpoints.items()},
                 platform=(platform or "linux").partition("/")[0],
             )
             os.makedirs(self._registry.folder / id, mode=0o711)
@@ -114,7 +122,6 @@ class Maker:
         except BaseException:
             self._store.snapshots.remove(id)
             shutil.rmtree(self._registry.folder / id, ignore_errors=True)
-                macs={name: endpoint["MacAddress"] for name, endpoint in endpoints.items()},
             raise
         container.rootfs, container.copy_on_write = snapshot.path, snapshot.copy_on_write
         self._events.publish("container", "create", id, container.attributes())
@@ -235,6 +242,11 @@ class Maker:
             if kind != "container":
                 continue
             try:
+                host[mode] = f"container:{self._registry.get(reference).id}"
+            except NotFound:
+                if mode != "NetworkMode":  # told when it starts
+                    raise
+
     def _linked(self, host: Mapping[str, Any]) -> list[str] | None:
         """The links asked for, by the others' ids: names may change."""
         if not host["Links"]:
@@ -252,6 +264,13 @@ class Maker:
                 raise InvalidParameter(f"could not get container for {reference}: {error}") from None
         return found
 
+    def _image(self, reference: str) -> Any:
+        try:
+            return self._store.get(reference)
+        except NotFound:
+            from dockmagic.images.reference import Reference
+
+            try:
                 familiar = Reference.parse(reference).familiar
             except InvalidParameter:
                 familiar = reference
@@ -277,6 +296,17 @@ class Maker:
             inside = resolve(rootfs, point.destination)
             if Path(inside).is_dir() and not any(Path(point.source).iterdir()):
                 copy_content(inside, point.source)
+
+
+def _check_platform(image: StoredImage, reference: str, wanted: str) -> None:
+    """Raises InvalidParameter for a platform that is none, NotFound (so that clients pull) for another one's image."""
+    asked, is_for = Platform.parse(wanted), Platform.of(image.config)
+    same = (asked.os, asked.architecture) == (is_for.os, is_for.architecture)
+    if not same or is_for.variant not in ("", asked.variant):
+        raise NotFound(
+            f"image with reference {reference} was found but does not match the specified platform: "
+            f"wanted {asked}, actual: {is_for}"
+        )
 
 
 def _check_working_folder(rootfs: str, path: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -15,18 +14,18 @@ from dockmagic.runtime.spec import MASKED_PATHS, READONLY_PATHS
 
 DEFAULTS: dict[str, Any] = {
     "Binds": None, "ContainerIDFile": "", "LogConfig": {"Type": "json-file", "Config": {}}, "NetworkMode": "default",
-    "PortBindings": {}, "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0}, "AutoRemove": False,
+    "PortBindings": None, "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0}, "AutoRemove": False,
     "VolumeDriver": "", "VolumesFrom": None, "ConsoleSize": [0, 0], "Annotations": None, "CapAdd": None,
-    "CapDrop": None, "CgroupnsMode": "private", "Dns": [], "DnsOptions": [], "DnsSearch": [], "ExtraHosts": None,
+    "CapDrop": None, "CgroupnsMode": "private", "Dns": None, "DnsOptions": None, "DnsSearch": None, "ExtraHosts": None,
     "GroupAdd": None, "IpcMode": "private", "Cgroup": "", "Links": None, "OomScoreAdj": 0, "PidMode": "",
     "Privileged": False, "PublishAllPorts": False, "ReadonlyRootfs": False, "SecurityOpt": None, "StorageOpt": None,
     "Tmpfs": None, "UTSMode": "", "UsernsMode": "", "ShmSize": 67108864, "Sysctls": None, "Runtime": "runc",
     "Isolation": "", "CpuShares": 0, "Memory": 0, "NanoCpus": 0, "CgroupParent": "", "BlkioWeight": 0,
-    "BlkioWeightDevice": [], "BlkioDeviceReadBps": [], "BlkioDeviceWriteBps": [], "BlkioDeviceReadIOps": [],
-    "BlkioDeviceWriteIOps": [], "CpuPeriod": 0, "CpuQuota": 0, "CpuRealtimePeriod": 0, "CpuRealtimeRuntime": 0,
-    "CpusetCpus": "", "CpusetMems": "", "Devices": [], "DeviceCgroupRules": None, "DeviceRequests": None,
+    "BlkioWeightDevice": None, "BlkioDeviceReadBps": None, "BlkioDeviceWriteBps": None, "BlkioDeviceReadIOps": None,
+    "BlkioDeviceWriteIOps": None, "CpuPeriod": 0, "CpuQuota": 0, "CpuRealtimePeriod": 0, "CpuRealtimeRuntime": 0,
+    "CpusetCpus": "", "CpusetMems": "", "Devices": None, "DeviceCgroupRules": None, "DeviceRequests": None,
     "MemoryReservation": 0, "MemorySwap": 0, "MemorySwappiness": None, "OomKillDisable": None, "PidsLimit": None,
-    "Ulimits": [], "CpuCount": 0, "CpuPercent": 0, "IOMaximumIOps": 0, "IOMaximumBandwidth": 0, "Mounts": None,
+    "Ulimits": None, "CpuCount": 0, "CpuPercent": 0, "IOMaximumIOps": 0, "IOMaximumBandwidth": 0, "Mounts": None,
     "Init": None, "MaskedPaths": None, "ReadonlyPaths": None,
 }  # fmt: skip
 _DEFAULTS_TEXT = json.dumps(DEFAULTS)
@@ -34,11 +33,10 @@ _DEFAULTS_TEXT = json.dumps(DEFAULTS)
 _OPTIONAL = {"Annotations", "StorageOpt", "Tmpfs", "Sysctls", "Mounts", "Init"}
 _NULLABLE = {
     "Init": bool, "MemorySwappiness": int, "OomKillDisable": bool, "PidsLimit": int, "Tmpfs": dict, "Sysctls": dict,
-    "StorageOpt": dict, "Annotations": dict,
+    "StorageOpt": dict, "Annotations": dict, "PortBindings": dict,
 }  # fmt: skip
 _LOG_DRIVERS = {"json-file", "local", "none"}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
-_MINIMUM_MEMORY = 6 * 1024 * 1024  # moby, daemon/daemon_unix.go: linuxMinMemory
 
 
 def completed(asked: Mapping[str, Any] | None) -> tuple[dict[str, Any], list[str]]:
@@ -61,7 +59,7 @@ def completed(asked: Mapping[str, Any] | None) -> tuple[dict[str, Any], list[str
     warnings: list[str] = []
     _check_restart(config)
     _check_log(config)
-    _check_resources(config, warnings)
+    resources.check(config, warnings)
     _check_namespaces(config)
     _check_security(config)
     _check_ports(config, warnings)
@@ -91,8 +89,6 @@ def parse_size(text: str) -> int:
 def _typed(name: str, value: Any) -> Any:
     default: Any = DEFAULTS[name]
     wanted: Any = _NULLABLE.get(name) or (list if default is None else type(default))
-    if name == "PortBindings" and not isinstance(value, dict):
-        wanted = dict
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         raise InvalidParameter(
             f"invalid JSON: json: cannot unmarshal {go_kind(value)} into Go struct field HostConfig.{name}"
@@ -136,38 +132,6 @@ def _check_log(config: dict[str, Any]) -> None:
     log_limits(log)
 
 
-def _check_resources(config: dict[str, Any], warnings: list[str]) -> None:
-    memory, swap = config["Memory"], config["MemorySwap"]
-    if 0 < memory < _MINIMUM_MEMORY or memory < 0:
-        raise InvalidParameter("Minimum memory limit allowed is 6MB")
-    if memory and swap > 0 and swap < memory:
-        raise InvalidParameter("Minimum memoryswap limit should be larger than memory limit, see usage")
-    if not memory and swap > 0:
-        raise InvalidParameter("You should always set the Memory limit when using Memoryswap limit, see usage")
-    if memory and not swap:
-        config["MemorySwap"] = memory * 2
-    if config["MemoryReservation"] and memory and memory < config["MemoryReservation"]:
-        raise InvalidParameter("Minimum memory limit can not be less than memory reservation limit, see usage")
-    if config["NanoCpus"] and (config["CpuPeriod"] or config["CpuQuota"]):
-        other = "CPU Period" if config["CpuPeriod"] else "CPU Quota"
-        raise InvalidParameter(f"Conflicting options: Nano CPUs and {other} cannot both be set.")
-    cpus = os.cpu_count() or 1
-    if config["NanoCpus"] < 0 or config["NanoCpus"] > cpus * 10**9:
-        raise InvalidParameter(f"Range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available")
-    if config["PidsLimit"] is not None and config["PidsLimit"] < -1:
-        raise InvalidParameter("Invalid PIDs limit")
-    if config["OomKillDisable"] and not memory:
-        warnings.append(
-            "OOM killer is disabled for the container, but no memory limit is set, this can result in the system "
-            "running out of resources."
-        )
-    for limit in config["Ulimits"]:
-        if limit.get("Soft", 0) > limit.get("Hard", 0) >= 0:
-            raise InvalidParameter(
-                f"ulimit soft limit must be less than or equal to hard limit: {limit['Soft']} > {limit['Hard']}"
-            )
-
-
 def _check_namespaces(config: dict[str, Any]) -> None:
     ipc = config["IpcMode"]
     if ipc not in {"private", "shareable", "host", "none"} and not re.fullmatch(r"container:.+", ipc):
@@ -178,6 +142,8 @@ def _check_namespaces(config: dict[str, Any]) -> None:
         raise InvalidParameter(f"invalid UTS mode: {config['UTSMode']}")
     if config["UsernsMode"] not in {"", "host"}:
         raise InvalidParameter(f"invalid user namespace mode: {config['UsernsMode']}")
+    if config["Isolation"] not in {"", "default"}:
+        raise InvalidParameter(f"Invalid isolation: \"{config['Isolation']}\" - linux only supports 'default'")
     if config["CgroupnsMode"] not in {"private", "host"}:
         raise InvalidParameter(f"invalid cgroup namespace mode: {config['CgroupnsMode']}")
     if config["Runtime"] not in {"dockmagic", "runc", "io.containerd.runc.v2"}:
@@ -191,7 +157,7 @@ def _check_security(config: dict[str, Any]) -> None:
     from dockmagic.engine.services.containers.capabilities import checked
 
     for name in ("CapAdd", "CapDrop"):
-        config[name] = checked(config[name], name) if config[name] else config[name]
+        checked(config[name] or (), name)
     for option in config["SecurityOpt"] or ():
         if option == "no-new-privileges":
             continue
