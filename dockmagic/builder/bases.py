@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dockmagic.builder.platforms import Platform
 from dockmagic.builder.request import BuildError, BuildRequest
 from dockmagic.builder.vertexes import Reporter, VertexHandle
 from dockmagic.dockerfile.directives import detect_syntax
@@ -15,6 +14,7 @@ from dockmagic.errors import NotFound
 from dockmagic.images.protocols import Image
 from dockmagic.images.reference import Reference
 from dockmagic.images.standins.fallback import pull_or_make
+from dockmagic.platforms import Platform
 
 if TYPE_CHECKING:
     from dockmagic.images.registry import Registry

@@ -17,13 +17,13 @@ from dockmagic.builder.bases import credentials
 from dockmagic.builder.cache import BuildCache, Record
 from dockmagic.builder.config import encode
 from dockmagic.builder.exporters import OciLayout
-from dockmagic.builder.platforms import Platform
 from dockmagic.builder.request import BuildError, BuildRequest
 from dockmagic.builder.vertexes import Reporter
 from dockmagic.dockerfile.mounts import split_fields
 from dockmagic.errors import DockmagicError, NotFound
 from dockmagic.images.protocols import Image, Layer
 from dockmagic.images.reference import Reference
+from dockmagic.platforms import Platform
 
 if TYPE_CHECKING:
     from dockmagic.images.registry import Registry

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from dockmagic.builder.platforms import Platform
 from dockmagic.dockerfile.golang import quote
 from dockmagic.errors import InvalidParameter
+from dockmagic.platforms import Platform
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 COMMENT = "buildkit.dockerfile.v0"

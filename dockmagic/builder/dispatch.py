@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from dockmagic.builder.config import ImageConfig
 from dockmagic.builder.model import Command, RunMount, RunStep, StagePlan, WorkdirStep
 from dockmagic.builder.naming import command_text, heredoc_summary, prefixed
-from dockmagic.builder.platforms import Platform
 from dockmagic.builder.transfer import plan_transfer
 from dockmagic.dockerfile import commands as c
 from dockmagic.dockerfile.expand import GlobalScope, StageScope, proxy_variables
@@ -16,6 +15,7 @@ from dockmagic.dockerfile.heredoc import chomp, find_heredoc
 from dockmagic.dockerfile.mounts import Mount
 from dockmagic.dockerfile.shell import Lexer
 from dockmagic.errors import InvalidParameter
+from dockmagic.platforms import Platform
 
 if TYPE_CHECKING:
     from dockmagic.builder.planner import Options

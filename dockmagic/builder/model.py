@@ -7,12 +7,12 @@ from typing import Any
 
 from dockmagic.builder.chmod import Mode
 from dockmagic.builder.config import ImageConfig
-from dockmagic.builder.platforms import Platform
 from dockmagic.dockerfile.commands import Instruction, Stage
 from dockmagic.dockerfile.expand import StageScope
 from dockmagic.dockerfile.gitref import GitReference
 from dockmagic.dockerfile.mounts import Mount
 from dockmagic.images.protocols import Image
+from dockmagic.platforms import Platform
 
 
 @dataclass(eq=False)

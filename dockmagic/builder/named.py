@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dockmagic.builder.context import MaskedTree, ignore_of, read_context, read_file
-from dockmagic.builder.platforms import Platform
 from dockmagic.builder.remote import Remotes
 from dockmagic.builder.tree import FolderTree, MemoryTree, Tree
 from dockmagic.dockerfile.gitref import parse_git_reference
 from dockmagic.errors import DockmagicError, InvalidParameter, NotImplementedByEngine
 from dockmagic.images.reference import Reference
+from dockmagic.platforms import Platform
 
 _IMAGE = "docker-image://"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from dockmagic.builder.model import StagePlan
-from dockmagic.builder.platforms import Platform
 from dockmagic.dockerfile.errors import DockerfileError
 from dockmagic.dockerfile.shell import Lexer
+from dockmagic.platforms import Platform
 
 
 def prefixed(plan: StagePlan, text: str, platform: Platform | None, *, triggered: bool = False) -> str:

@@ -9,11 +9,11 @@ from typing import Any, BinaryIO
 
 from dockmagic.builder.graph import filter_names
 from dockmagic.builder.planner import merge_attributes
-from dockmagic.builder.platforms import Platform
 from dockmagic.builder.request import BuildRequest
 from dockmagic.builder.sandbox import HOSTNAME, Surroundings
 from dockmagic.dockerfile.golang import parse_size
 from dockmagic.errors import InvalidParameter
+from dockmagic.platforms import Platform
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from dockmagic.builder.graph import SCRATCH, StageGraph
 from dockmagic.builder.model import StagePlan
 from dockmagic.builder.named import NamedContexts
 from dockmagic.builder.naming import prefixed
-from dockmagic.builder.platforms import Platform
 from dockmagic.builder.request import BuildError
 from dockmagic.dockerfile.commands import Stage
 from dockmagic.dockerfile.errors import DockerfileError
@@ -28,6 +27,7 @@ from dockmagic.dockerfile.source import Range
 from dockmagic.errors import DockmagicError, InvalidParameter, NotFound
 from dockmagic.images.protocols import Image
 from dockmagic.images.reference import Reference
+from dockmagic.platforms import Platform
 
 
 class Resolver(Protocol):

@@ -19,8 +19,8 @@ from dockmagic.commands.session import Session
 from dockmagic.commands.streams import Detached, Output, pump
 from dockmagic.commands.transfer import pull_image
 from dockmagic.commands.tree import DockerCommand, command
-from dockmagic.dockerfile.platform import parse_platform
 from dockmagic.errors import DockmagicError
+from dockmagic.platforms import Platform
 from dockmagic.views.run import RunResult
 from dockmagic.views.view import View
 
@@ -231,7 +231,7 @@ def create_container(session: Session, options: Options, body: dict[str, Any]) -
     platform, quiet = options.text("platform"), options.on("quiet")
     if platform:
         try:
-            parse_platform(platform)
+            Platform.parse(platform)
         except DockmagicError as error:
             raise CommandError(_hint(f"error parsing specified platform: {error}"), 125) from None
     if policy == "always":

@@ -70,7 +70,6 @@ from dockmagic.dockerfile.ignore import Ignore, read_ignore_file
 from dockmagic.dockerfile.instructions import instruction, instructions, recover_instructions, trigger
 from dockmagic.dockerfile.mounts import Mount
 from dockmagic.dockerfile.parser import parse
-from dockmagic.dockerfile.platform import Platform, parse_platform
 from dockmagic.dockerfile.ports import parse_ports
 from dockmagic.dockerfile.printer import render
 from dockmagic.dockerfile.shell import Expansion, Lexer, expand_word
@@ -121,7 +120,6 @@ __all__ = [
     "ParseError",
     "ParserWarning",
     "PatternError",
-    "Platform",
     "Position",
     "Range",
     "Report",
@@ -148,7 +146,6 @@ __all__ = [
     "nearest",
     "parse",
     "parse_git_reference",
-    "parse_platform",
     "parse_ports",
     "platform_args",
     "proxy_variables",

@@ -1,4 +1,4 @@
-"""Git references, platforms, ports, suggestions, and Go's habits."""
+"""Git references, ports, suggestions, and Go's habits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dockmagic.dockerfile import (
     GitReferenceError,
     nearest,
     parse_git_reference,
-    parse_platform,
     parse_ports,
     with_suggestion,
 )
@@ -45,28 +44,6 @@ def test_git_references_with_bad_options(source: str, message: str) -> None:
     with pytest.raises(GitReferenceError) as caught:
         parse_git_reference(source)
     assert str(caught.value) == message
-
-
-@pytest.mark.parametrize(
-    ("text", "platform"),
-    [
-        ("linux/amd64", "linux/amd64"),
-        ("Linux/x86_64", "linux/amd64"),
-        ("linux/aarch64/v8", "linux/arm64"),
-        ("linux/arm", "linux/arm/v7"),
-        ("arm64", "linux/arm64"),
-        ("linux", "linux/amd64"),
-        ("windows(10.0.17763)/amd64", "windows(10.0.17763)/amd64"),
-    ],
-)
-def test_platforms(text: str, platform: str) -> None:
-    assert str(parse_platform(text)) == platform
-
-
-@pytest.mark.parametrize("text", ["", "linux/", "linux/*", "what", "a/b/c/d", "li nux/amd64"])
-def test_what_is_no_platform(text: str) -> None:
-    with pytest.raises(DockerfileError, match="invalid argument"):
-        parse_platform(text)
 
 
 def test_ports() -> None:

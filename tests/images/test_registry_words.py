@@ -1,4 +1,4 @@
-"""The small pure parts: platforms, endpoints, progress bars, errors."""
+"""The small pure parts: index entries, endpoints, progress bars, errors."""
 
 from __future__ import annotations
 
@@ -9,34 +9,11 @@ import ssl
 import pytest
 
 from dockmagic.errors import InvalidParameter
-from dockmagic.images.platforms import Platform, choose
+from dockmagic.images.index import choose
 from dockmagic.images.registry.endpoints import Endpoints
 from dockmagic.images.registry.failures import BrokenTransfer, RegistryUnreachable, from_answer, from_network, shown
 from dockmagic.images.registry.progress import Progress, bar, human_size
-
-
-@pytest.mark.parametrize(
-    ("text", "platform"),
-    [
-        ("linux/amd64", Platform("linux", "amd64")),
-        ("linux/x86_64", Platform("linux", "amd64")),
-        ("Linux/aarch64", Platform("linux", "arm64")),
-        ("linux/arm64/v8", Platform("linux", "arm64")),
-        ("linux/arm", Platform("linux", "arm", "v7")),
-        ("linux/armhf", Platform("linux", "arm", "v7")),
-        ("linux/arm/6", Platform("linux", "arm", "v6")),
-        ("linux/amd64/v3", Platform("linux", "amd64", "v3")),
-        ("s390x", Platform("linux", "s390x")),
-    ],
-)
-def test_platforms_are_read_and_normalised(text: str, platform: Platform) -> None:
-    assert Platform.parse(text) == platform
-
-
-@pytest.mark.parametrize("text", ["", "linux/", "linux/a/b/c", "linux/am d64"])
-def test_what_is_no_platform(text: str) -> None:
-    with pytest.raises(InvalidParameter):
-        Platform.parse(text)
+from dockmagic.platforms import Platform
 
 
 def offered(*texts: str) -> list[dict[str, object]]:

@@ -20,10 +20,11 @@ from dockmagic.dockerfile.lint import file, own, rules
 from dockmagic.dockerfile.lint.report import Linter, Options, Report, options_of
 from dockmagic.dockerfile.lint.stage import StageChecker, StageState
 from dockmagic.dockerfile.parser import parse
-from dockmagic.dockerfile.platform import parse_platform
 from dockmagic.dockerfile.shell import Expansion
 from dockmagic.dockerfile.suggest import with_suggestion
 from dockmagic.dockerfile.tree import Node
+from dockmagic.errors import InvalidParameter
+from dockmagic.platforms import Platform
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CHECK_ARG = "BUILDKIT_DOCKERFILE_CHECK"
@@ -196,8 +197,8 @@ class _Checker:
             message = f"empty platform value from expression {origin.platform}"
             raise DockerfileError(_suggested(message, expansion, scope))
         try:
-            return str(parse_platform(expansion.result, self.platform))
-        except DockerfileError as error:
+            return str(Platform.parse(expansion.result, Platform.parse(self.platform)))
+        except InvalidParameter as error:
             message = _suggested(str(error), expansion, scope)
             raise DockerfileError(f"failed to parse platform {origin.platform}: {message}") from None
 
@@ -299,7 +300,7 @@ class _Checker:
     def _image(self, state: StageState, platform: str) -> BaseImage | None:
         image = self.images(state.image_name, platform) if self.images else None
         if image is not None and image.platform:
-            actual, expected = parse_platform(image.platform), parse_platform(platform)
+            actual, expected = Platform.parse(image.platform), Platform.parse(platform)
             if (actual.os, actual.architecture) != (expected.os, expected.architecture):
                 origin = state.stage.origin
                 shown = quote(str(actual)), quote(str(expected))

@@ -11,10 +11,11 @@ from dockmagic.dockerfile.golang import quote
 from dockmagic.dockerfile.lint import rules
 from dockmagic.dockerfile.lint.references import is_reference
 from dockmagic.dockerfile.lint.report import Linter
-from dockmagic.dockerfile.platform import parse_platform
 from dockmagic.dockerfile.shell import Expansion
 from dockmagic.dockerfile.suggest import nearest
 from dockmagic.dockerfile.tree import Dockerfile, Node
+from dockmagic.errors import InvalidParameter
+from dockmagic.platforms import Platform
 
 RESERVED = frozenset({"context", "scratch"})
 
@@ -123,8 +124,8 @@ def check_platform(origin: From, expansion: Expansion, scope: GlobalScope, linte
     if expansion.matched or expansion.unmatched:
         return
     try:
-        platform = parse_platform(expansion.result)
-    except DockerfileError:
+        platform = Platform.parse(expansion.result)
+    except InvalidParameter:
         return  # told as the build's error
     name = origin.stage_name
     if platform.os not in name and platform.architecture not in name:

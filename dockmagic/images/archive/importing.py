@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from dockmagic.images import compression
 from dockmagic.images.blobs import BlobLayer
 from dockmagic.images.manifest import DOCKER_LAYER, DOCKER_LAYER_GZIP, OCI_LAYER_ZSTD
-from dockmagic.images.platforms import Platform
 from dockmagic.images.reference import Reference
 from dockmagic.images.streams import prefixed
 from dockmagic.images.transfers import transfer
+from dockmagic.platforms import Platform
 
 if TYPE_CHECKING:
     from dockmagic.images.store import Store, StoredImage

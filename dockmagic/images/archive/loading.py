@@ -15,13 +15,14 @@ from dockmagic.images import compression
 from dockmagic.images.archive.members import Members
 from dockmagic.images.blobs import BlobLayer
 from dockmagic.images.chain import chain_id
+from dockmagic.images.index import choose
 from dockmagic.images.manifest import DOCKER_LAYER, DOCKER_LAYER_GZIP, INDEXES, OCI_LAYER_ZSTD, Descriptor
-from dockmagic.images.platforms import Platform, choose
 from dockmagic.images.protocols import Layer
 from dockmagic.images.reference import Reference
 from dockmagic.images.registry.progress import Progress, Report
 from dockmagic.images.streams import watched
 from dockmagic.images.transfers import Transfer, transfer
+from dockmagic.platforms import Platform
 
 if TYPE_CHECKING:
     from dockmagic.images.store import Store, StoredImage

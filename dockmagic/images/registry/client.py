@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from dockmagic.errors import DockmagicError, InvalidParameter, NotFound, Unauthorized
-from dockmagic.images.platforms import Platform
 from dockmagic.images.reference import DEFAULT_DOMAIN, Reference
 from dockmagic.images.registry.auth import Credentials
 from dockmagic.images.registry.endpoints import HUB, Endpoint, Endpoints
@@ -23,6 +22,7 @@ from dockmagic.images.registry.failures import (
     general,
 )
 from dockmagic.images.registry.progress import Progress, Report
+from dockmagic.platforms import Platform
 
 if TYPE_CHECKING:
     from dockmagic.images.registry.transport import Patience, Transport

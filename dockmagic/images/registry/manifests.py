@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dockmagic.errors import DockmagicError, InvalidParameter, NotFound
+from dockmagic.images.index import choose
 from dockmagic.images.manifest import (
     DOCKER_CONFIG,
     DOCKER_INDEX,
@@ -19,10 +20,10 @@ from dockmagic.images.manifest import (
     OCI_MANIFEST,
     Descriptor,
 )
-from dockmagic.images.platforms import Platform, choose
 from dockmagic.images.registry.download import BlobStream
 from dockmagic.images.registry.failures import RegistryError
 from dockmagic.images.registry.transport import Transport
+from dockmagic.platforms import Platform
 
 ACCEPT = ", ".join((DOCKER_MANIFEST, DOCKER_INDEX, OCI_MANIFEST, OCI_INDEX, "*/*;q=0.1"))
 LIMIT = 8 << 20

@@ -9,7 +9,6 @@ from dockmagic.errors import DockmagicError, InvalidParameter, NotFound
 from dockmagic.images.blobs import BlobLayer
 from dockmagic.images.chain import chain_id
 from dockmagic.images.manifest import Descriptor
-from dockmagic.images.platforms import Platform
 from dockmagic.images.protocols import Layer
 from dockmagic.images.reference import Reference
 from dockmagic.images.registry import manifests
@@ -19,6 +18,7 @@ from dockmagic.images.registry.progress import Progress
 from dockmagic.images.registry.transport import Transport
 from dockmagic.images.streams import watched
 from dockmagic.images.transfers import Transfer, transfer
+from dockmagic.platforms import Platform
 
 if TYPE_CHECKING:
     from dockmagic.images.store import Store, StoredImage
