@@ -97,7 +97,9 @@ class Engine:
         self._trash = trash = Trash(root / "containers-trash")
         trash.sweep()
         mounts = MountResolver(volumes, containers)
-        self._maker = maker = Maker(containers, store, init_layers, life, mounts, volumes, endpoints, events, trash)
+        self._maker = maker = Maker(
+            containers, store, init_layers, life, mounts, volumes, endpoints, events, trash, capability
+        )
         sizes = Sizes(store, driver)
         images = Images(store, init_layers, containers, events, driver)
         listing = Listing(containers, images.ancestry, sizes.of, links.names)
@@ -111,7 +113,7 @@ class Engine:
 
         nouns = (
             SystemRoutes(system, events, usage),
-            ContainerRoutes(containers, maker, life, listing, sizes, Updater(containers, events), links),
+            ContainerRoutes(containers, maker, life, listing, sizes, Updater(containers, events, capability), links),
             AttachRoutes(containers, life, execs),
             LookingRoutes(containers, snapshots, events),
             ArchiveRoutes(containers, Archives(launcher, events)),

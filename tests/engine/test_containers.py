@@ -359,6 +359,94 @@ def test_update(box, api) -> None:
 
 def test_remove(box, api) -> None:
     id = box.create()
+def limit_of(pid: int) -> int:
+    """Bytes of memory that the control group of a process may use, whichever version the machine has."""
+    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        number, controllers, path = line.split(":", 2)
+        base = Path("/sys/fs/cgroup")
+        for file in (base / "memory" / path[1:] / "memory.limit_in_bytes", base / path[1:] / "memory.max"):
+            if (controllers == "memory" or number == "0") and file.exists():
+                return int(file.read_text().replace("max", "0"))
+    return 0
+
+
+def test_update_of_a_running_one(box, api) -> None:
+    id = box.loop(host={"mem_limit": "64m", "memswap_limit": "512m"})
+    warnings = api.update_container(id, mem_limit="128m")["Warnings"]
+    assert api.inspect_container(id)["HostConfig"]["Memory"] == 128 * 1024 * 1024
+    if os.geteuid() == 0 and not warnings:
+        assert limit_of(api.inspect_container(id)["State"]["Pid"]) == 128 * 1024 * 1024
+    else:
+        assert warnings is None or "cgroup is not mounted" in warnings[0]
+
+
+def test_what_update_refuses(box, api) -> None:
+    id = box.create(host={"mem_limit": "64m", "cpu_quota": 50_000})
+    refused(lambda: api.update_container(id, mem_limit="1g"), 409, "update the memoryswap at the same time")
+    refused(lambda: api.update_container(id, mem_limit="1m"), 400, "Minimum memory limit allowed is 6MB")
+    kept = box.create(host={"auto_remove": True})
+    refused(lambda: api.update_container(kept, restart_policy={"Name": "always"}), 409, "AutoRemove is enabled")
+
+
+def test_what_was_not_asked_for_is_null(api) -> None:
+    """docker-compose tells an empty list from none."""
+    id = api._result(api._post_json(api._url("/containers/create"), data={"Image": IMAGE, "Cmd": ["true"]}), True)["Id"]
+    try:
+        host = api.inspect_container(id)["HostConfig"]
+        for name in (
+            "Binds",
+            "CapAdd",
+            "Devices",
+            "Dns",
+            "DnsOptions",
+            "DnsSearch",
+            "ExtraHosts",
+            "PortBindings",
+            "Ulimits",
+        ):
+            assert host[name] is None, name
+    finally:
+        api.remove_container(id)
+
+
+def test_capabilities_are_shown_as_asked(box, api) -> None:
+    id = box.create(host={"cap_add": ["SYS_TIME", "CAP_SYS_NICE"], "cap_drop": ["net_raw"]})
+    host = api.inspect_container(id)["HostConfig"]
+    assert (host["CapAdd"], host["CapDrop"]) == (["SYS_TIME", "CAP_SYS_NICE"], ["net_raw"])
+
+
+def test_tmpfs_is_no_mount_point(box, api) -> None:
+    id = box.create(host={"tmpfs": {"/scratch": "size=1m"}})
+    shown = api.inspect_container(id)
+    assert (shown["Mounts"], shown["HostConfig"]["Tmpfs"]) == ([], {"/scratch": "size=1m"})
+
+
+def test_an_isolation_of_another_system(box) -> None:
+    refused(lambda: box.create(host={"isolation": "process"}), 400, "linux only supports 'default'")
+
+
+def test_names_of_containers_become_ids_in_modes(box, api) -> None:
+    first = box.loop(name="dm-eng-donor", host={"ipc_mode": "shareable"})
+    modes = {"network_mode": "container:dm-eng-donor", "pid_mode": "container:dm-eng-donor"}
+    id = box.create(host={**modes, "ipc_mode": "container:dm-eng-donor"})
+    host = api.inspect_container(id)["HostConfig"]
+    assert {host["NetworkMode"], host["PidMode"], host["IpcMode"]} == {f"container:{first}"}
+
+
+def test_another_containers_processes_and_memory(box, api) -> None:
+    donor = box.loop(host={"ipc_mode": "shareable"})
+    id = box.loop(host={"pid_mode": f"container:{donor}", "ipc_mode": f"container:{donor}"})
+    for namespace in ("pid", "ipc"):
+        asked = [api.exec_create(one, ["readlink", f"/proc/self/ns/{namespace}"]) for one in (donor, id)]
+        assert len({api.exec_start(one) for one in asked}) == 1
+
+
+def test_memory_that_is_not_shared(box, api) -> None:
+    donor = box.loop()
+    id = box.create(host={"ipc_mode": f"container:{donor}"})
+    refused(lambda: api.start(id), 400, "non-shareable IPC (hint: use IpcMode:shareable for the donor container)")
+
+
     api.remove_container(id)
     refused(lambda: api.inspect_container(id), 404)
     refused(lambda: api.remove_container(id), 404)

@@ -299,8 +299,6 @@ def test_what_a_link_tells(box, api) -> None:
     assert told["MY_DB_PORT"] == f"tcp://{address}:80"
     assert told["MY_DB_PORT_80_TCP"] == f"tcp://{address}:80"
     assert (told["MY_DB_PORT_81_TCP_PORT"], told["MY_DB_PORT_81_TCP_PROTO"]) == ("81", "tcp")
-    assert told["MY_DB_PORT_80_TCP_START"] == f"tcp://{address}:80"
-    assert told["MY_DB_PORT_80_TCP_PORT_END"] == "81"
     assert (told["MY_DB_NAME"], told["MY_DB_ENV_COLOUR"]) == ("/dm-eng-near/my-db", "red")
     assert "MY_DB_ENV_PATH" not in told
     assert address in run_in(api, id, "grep", "my-db", "/etc/hosts").decode()
@@ -316,6 +314,15 @@ def test_a_link_to_nothing(box, api) -> None:
     refused(
         lambda: box.create(host={"links": {"dm-eng-nothing": "x"}}), 400, "could not get container for dm-eng-nothing"
     )
+
+
+def test_ports_that_follow_each_other_in_a_link(box, api, ours) -> None:
+    box.loop(name="dm-eng-far", ports=[81, 80, (80, "udp")], host={"network_mode": "bridge"})
+    id = box.loop(name="dm-eng-near", host={"links": {"dm-eng-far": "db"}, "network_mode": "bridge"})
+    told = dict(line.split("=", 1) for line in run_in(api, id, "env").decode().splitlines())
+    assert told["DB_PORT_80_TCP_START"].endswith(":80")
+    assert told["DB_PORT_80_TCP_PORT_END"] == "81"
+    assert "DB_PORT_80_UDP_START" not in told
 
 
 def test_links_on_a_network_of_ones_own(box, api, network) -> None:

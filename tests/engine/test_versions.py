@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from typing import Any
@@ -126,3 +127,24 @@ def test_networks_have_ipv4(api: docker.APIClient) -> None:
     asked = {"Name": "dm-eng-six", "EnableIPv4": False}
     call = lambda: api._result(api._post_json(api._url("/networks/create"), data=asked))  # noqa: E731
     refused(call, 400, "IPv4 can only be disabled if experimental features are enabled")
+
+
+def test_memory_was_shareable(at: Ask, api: docker.APIClient, raw: Callable[[], Raw]) -> None:
+    for version, mode in (("1.39", "shareable"), ("1.40", "private")):
+        made = raw().ask("POST", f"/v{version}/containers/create", {"Image": IMAGE, "Cmd": ["true"], "HostConfig": {}})
+        id = made.json()["Id"]
+        assert at(version, f"/containers/{id}/json")["HostConfig"]["IpcMode"] == mode
+        api.remove_container(id)
+
+
+def test_how_an_image_was_made(api: docker.APIClient, at: Ask) -> None:
+    """What the classic builder kept of a step's container: its arguments, shell and command."""
+    text = f"FROM {IMAGE}\nARG one\nVOLUME /data\nRUN echo $one > /made\n"
+    built = api.build(fileobj=io.BytesIO(text.encode()), tag="dm-eng-made", buildargs={"one": "1"}, rm=True)
+    try:
+        assert b"Successfully built" in b"".join(built)
+        kept = at("1.44", "/images/dm-eng-made/json")["ContainerConfig"]
+        assert kept["Cmd"] == ["|1", "one=1", "/bin/sh", "-c", "echo $one > /made"]
+        assert kept["Volumes"] == {"/data": {}}
+    finally:
+        api.remove_image("dm-eng-made")

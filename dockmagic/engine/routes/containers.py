@@ -74,7 +74,8 @@ class ContainerRoutes:
         return json_response(versions.containers(found, request.version))
 
     def _create(self, request: Request) -> Answer:
-        created = self._maker.create(request.json_object(), request.text("name"), request.text("platform"))
+        asked = versions.create(request.json_object(), request.version)
+        created = self._maker.create(asked, request.text("name"), request.text("platform"))
         return json_response({"Id": created.id, "Warnings": created.warnings}, 201)
 
     def _inspect(self, request: Request) -> Answer:

@@ -14,6 +14,14 @@ _NOT_OF_IMAGES = (
 _COMMITS = ("ContainerdCommit", "RuncCommit", "InitCommit")
 
 
+def create(asked: dict[str, Any], version: Version) -> dict[str, Any]:
+    """The body of a create call, with what its version took for granted."""
+    host = asked.get("HostConfig")
+    if version < (1, 40) and isinstance(host, dict) and not host.get("IpcMode"):
+        asked["HostConfig"] = {**host, "IpcMode": "shareable"}
+    return asked
+
+
 def image(shape: dict[str, Any], version: Version) -> dict[str, Any]:
     """An ImageInspect."""
     if version >= (1, 44):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -140,7 +141,7 @@ class Images:
             answer["Variant"] = config["variant"]
         answer["VirtualSize"] = image.size
         answer["Container"] = config.get("container") or ""
-        answer["ContainerConfig"] = config.get("container_config") or _full_config({})
+        answer["ContainerConfig"] = _container_config(config)
         return answer
 
     def require_platform(self, name: str, wanted: Mapping[str, Any]) -> None:
@@ -287,6 +288,26 @@ def _full_config(config: dict[str, Any]) -> dict[str, Any]:
         "Image": "", "Volumes": None, "WorkingDir": "", "Entrypoint": None, "OnBuild": None, "Labels": None,
     }  # fmt: skip
     return {**defaults, **{name: value for name, value in config.items() if value is not None}}
+
+
+def _container_config(config: dict[str, Any]) -> dict[str, Any]:
+    """The Config of the container that made an image, as the classic builder and commit kept it (until API 1.44)."""
+    kept = config.get("container_config")
+    if kept:
+        return _full_config(kept)
+    history = config.get("history") or []
+    last = (history[-1].get("created_by") or "") if history else ""
+    return {**_full_config(config.get("config") or {}), "Cmd": _command_of(last)}
+
+
+def _command_of(created_by: str) -> list[str] | None:
+    """``RUN |1 a=b /bin/sh -c make # buildkit`` in the classic builder's words: its arguments, shell and command."""
+    text = created_by.removesuffix(" # buildkit")
+    run = re.fullmatch(r"(?:RUN )?(\|(\d+) )?(.*?)(/bin/sh -c) (.*)", text, re.DOTALL)
+    if run is None:
+        return ["/bin/sh", "-c", f"#(nop) {text}"] if text else None
+    arguments = [f"|{run[2]}", *run[3].split()] if run[1] else []
+    return [*arguments, "/bin/sh", "-c", run[5]]
 
 
 def _refers(name: str, patterns: Iterable[str]) -> bool:

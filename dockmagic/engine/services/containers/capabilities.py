@@ -34,7 +34,7 @@ def effective(add: Sequence[str] | None, drop: Sequence[str] | None, *, privileg
     """The set a container gets (moby, oci/caps: TweakCapabilities)."""
     if privileged:
         return ALL
-    added, dropped = set(add or ()), set(drop or ())
+    added, dropped = set(checked(add or (), "CapAdd")), set(checked(drop or (), "CapDrop"))
     if "ALL" in added:
         return tuple(name for name in ALL if name not in dropped)
     base: set[str] = set() if "ALL" in dropped else set(DEFAULT_CAPABILITIES) - dropped

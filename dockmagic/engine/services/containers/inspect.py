@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,10 +50,16 @@ def shape(
         answer["SizeRw"], answer["SizeRootFs"] = sizes
     return {
         **answer,
-        "Mounts": [point.shape() for point in record.mounts],
+        "Mounts": mounts(container),
         "Config": configs.shape(record.config),
         "NetworkSettings": network_settings(container),
     }
+
+
+def mounts(container: Container) -> list[dict[str, Any]]:
+    """The API's MountPoint list; those of HostConfig.Tmpfs are not in it."""
+    unshown = {posixpath.normpath(path) for path in container.record.host_config["Tmpfs"] or ()}
+    return [point.shape() for point in container.record.mounts if point.destination not in unshown]
 
 
 def state(container: Container) -> dict[str, Any]:

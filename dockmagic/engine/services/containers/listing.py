@@ -10,6 +10,7 @@ from typing import Any
 from dockmagic.engine import clock
 from dockmagic.engine.filters import Filters, boolean, check, exact, labels_match
 from dockmagic.engine.services.containers.config import command
+from dockmagic.engine.services.containers.inspect import mounts
 from dockmagic.engine.services.containers.record import Container
 from dockmagic.engine.services.containers.registry import ContainerRegistry
 from dockmagic.errors import InvalidParameter, NotFound
@@ -127,7 +128,7 @@ def summary(container: Container, sizes: tuple[int, int] | None, linked: Sequenc
             **({"Annotations": annotations} if (annotations := record.host_config["Annotations"]) else {}),
         },
         "NetworkSettings": {"Networks": record.endpoints},
-        "Mounts": [point.shape() for point in record.mounts],
+        "Mounts": mounts(container),
     }
     if sizes is not None:
         shape["SizeRw"], shape["SizeRootFs"] = sizes

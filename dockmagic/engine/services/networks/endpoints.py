@@ -243,6 +243,8 @@ class Endpoints:
             if network.name in record.endpoints:
                 raise Forbidden(f"endpoint with name {container.name} already exists in network {network.name}")
             settings = record.endpoints[network.name] = self._settings(network, asked)
+            if record.host_config["NetworkMode"] in {network.name, network.id}:  # the container's own is for its own
+                settings["MacAddress"] = settings["MacAddress"] or record.config.get("MacAddress") or ""
             record.macs[network.name] = settings["MacAddress"]
             if not record.pid:
                 return

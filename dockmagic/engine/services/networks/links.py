@@ -108,7 +108,7 @@ def _variables(link: Link, parent: str) -> Iterator[str]:
         yield f"{prefix}_ADDR={address}"
         yield f"{prefix}_PORT={number}"
         yield f"{prefix}_PROTO={protocol}"
-    for first, last, protocol in _ranges(ports):
+    for first, last, protocol in _ranges(sorted(ports, key=lambda port: (port[1], port[0]))):
         prefix = f"{name}_PORT_{first}_{protocol.upper()}"
         for end, number in (("START", first), ("END", last)):
             yield f"{prefix}_{end}={protocol}://{address}:{number}"
