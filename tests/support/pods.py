@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.support import debian
 
 IMAGE = "dockmagic-pod"
-NEEDED = ["pytest", "pytest-timeout", "nbclient"]
+NEEDED = ["pytest", "pytest-timeout", "nbclient", "nbval"]
 
 
 def _docker(daemon: str, *arguments: str, **options: object) -> subprocess.CompletedProcess[bytes]:
@@ -31,7 +31,7 @@ def make_image(daemon: str, project: Path) -> None:
         install = "/opt/venv/bin/pip install -q --no-compile --no-index --find-links /wheels"
         script = (
             f"set -e; python3 -m venv /opt/venv; {install} dockmagic {' '.join(NEEDED)}; rm -r /wheels;"
-            " useradd --uid 1000 --create-home jovyan"
+            " useradd --uid 1000 --create-home jovyan; chown -R jovyan /opt/venv"
         )
         subprocess.run(["chroot", str(root), "sh", "-c", script], check=True)
         tar = subprocess.Popen(["tar", "-C", str(root), "-cf", "-", "."], stdout=subprocess.PIPE)
@@ -49,4 +49,13 @@ def run_tests(daemon: str, project: Path, options: Sequence[str], tests: Sequenc
         "-v", f"{project}/notebooks:/project/notebooks:ro",
         "-w", "/project", "-e", f"HOME={home}", "-e", "DOCKMAGIC_TEST_ENGINES=embedded",
         IMAGE, "/opt/venv/bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests,
+    ).returncode  # fmt: skip
+
+
+def run_binder(daemon: str, project: Path) -> int:
+    """The exit code of what Binder does, in the pod as uid 1000 without network: postBuild, then each notebook."""
+    return _docker(
+        daemon, "run", "--rm", "--network", "none", "--user", "1000:1000", "--security-opt", "no-new-privileges",
+        "-v", f"{project}:/project:ro", "-w", "/project", "-e", "HOME=/home/jovyan", "-e", "PYTHONDONTWRITEBYTECODE=1",
+        "-e", "PATH=/opt/venv/bin:/usr/bin:/bin", IMAGE, "python", "-m", "tests.support.binder",
     ).returncode  # fmt: skip
