@@ -11,7 +11,7 @@ from dockmagic.commands.hijack import Chunked, demultiplex
 from dockmagic.commands.images import diff_images
 from dockmagic.commands.listing import Listing, Row, parse_filters
 from dockmagic.commands.session import Session
-from dockmagic.commands.statistics import STATS, sample
+from dockmagic.commands.statistics import STATS, percents, samples
 from dockmagic.commands.streams import Output, consume
 from dockmagic.commands.tree import command
 from dockmagic.commands.values import local_time, parse_when, short_id, shorten, since, size3
@@ -19,6 +19,7 @@ from dockmagic.views.changes import Changes
 from dockmagic.views.run import RunResult
 from dockmagic.views.table import Table
 from dockmagic.views.text import Text
+from dockmagic.views.usage import Usage
 from dockmagic.views.view import View
 
 PS = Listing(
@@ -248,20 +249,27 @@ def stats(session: Session, options: Options, operands: list[str]) -> View | Non
     """
     engine, trunc = session.engine, not options.on("no-trunc")
     form = options.text("format")
+    history: dict[str, list[tuple[float, float]]] = {}
 
     def table() -> Table:
         names = operands or [c["Id"] for c in engine.get("/containers/json", all=options.on("all"))]
-        return STATS.show([sample(engine, n, trunc) for n in names], form)
+        rows = samples(engine, names, trunc, gone_is_error=bool(operands))
+        shown = STATS.show(rows, form)
+        if form not in {"", "table"}:
+            return shown
+        for row in rows:
+            history.setdefault(str(row["ID"]), []).append(percents(row))
+        return Usage(shown.columns, shown.rows, history)
 
-    if options.on("no-stream") or not session.console.terminal:
-        return table()
+    shown = table()
+    if options.on("no-stream") or not session.console.watched:
+        return shown
     live = session.console.live()
-    shown: Table | None = None
     try:
         while True:
-            shown = table()
             live.update(shown)
             time.sleep(0.5)
+            shown = table()
     except (KeyboardInterrupt, EngineError):
         live.close(shown)
     return None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from dockmagic.commands.api import Engine
+from dockmagic.commands.errors import EngineError
 from dockmagic.commands.listing import Listing, Row
 from dockmagic.commands.values import units_size
 
@@ -17,6 +20,29 @@ STATS = Listing(
     },
     ("ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs"),
 )  # fmt: skip
+
+
+def samples(engine: Engine, names: Sequence[str], trunc: bool, *, gone_is_error: bool) -> list[Row]:
+    """The rows of several containers, asked for at once: an engine takes a second or two for each.
+
+    A container that has gone meanwhile has no row, or is an error.
+    """
+
+    def one(name: str) -> Row | None:
+        try:
+            return sample(engine, name, trunc)
+        except EngineError as error:
+            if gone_is_error or error.status != 404:
+                raise
+            return None
+
+    with ThreadPoolExecutor(max(1, min(8, len(names)))) as pool:
+        return [row for row in pool.map(one, names) if row is not None]
+
+
+def percents(row: Row) -> tuple[float, float]:
+    """(CPU %, memory %) of a row."""
+    return float(row["CPUPerc"].rstrip("%")), float(row["MemPerc"].rstrip("%"))
 
 
 def sample(engine: Engine, name: str, trunc: bool) -> Row:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from dockmagic.views.numbers import size
 from dockmagic.views.view import View, clean, render
 
 
@@ -61,4 +62,4 @@ class PullProgress(View):
             return ""
         items = [x if isinstance(x, LayerState) else None for x in list(self._lines)]
         texts = [x if isinstance(x, str) else "" for x in list(self._lines)]
-        return render("pull.html", lines=list(zip(items, texts, strict=True)))
+        return render("pull.html", lines=list(zip(items, texts, strict=True)), size=size)

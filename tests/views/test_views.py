@@ -17,15 +17,16 @@ from dockmagic.views.pull import PullProgress
 from dockmagic.views.run import RunResult
 from dockmagic.views.table import Table, columns_text
 from dockmagic.views.text import Json, Text
+from dockmagic.views.usage import Usage
 from dockmagic.views.view import View, clean
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>\x1b[2J\x07\u202e'\"&"
 
 KEPT = {"details", "summary", "table", "thead", "tbody", "tr", "td", "th", "caption", "progress", "pre", "code", "div",
-        "span", "b", "a"}  # fmt: skip
+        "span", "b", "a", "img"}  # fmt: skip
 """What JupyterLab's sanitizer keeps of what the views use."""
 
-ATTRIBUTES = {"style", "title", "scope", "value", "max", "href", "open"}
+ATTRIBUTES = {"style", "title", "scope", "value", "max", "href", "open", "src", "alt", "width", "height"}
 
 
 def tree(evil: str = "RUN make") -> LayerTree:
@@ -70,6 +71,7 @@ EVERY = [
     Changes([(0, EVIL), (2, EVIL)]),
     ImageDiff((EVIL, EVIL), [("Env", EVIL, EVIL)], 1, [(1, EVIL, 0, 3)]),
     Checks(EVIL, [Finding(EVIL, EVIL, EVIL, "javascript:alert(1)", 1)], EVIL),
+    Usage([("ID", EVIL), ("CPUPerc", "CPU %")], [{"ID": EVIL, "CPUPerc": EVIL}], {EVIL: [(1.0, 2.0), (250.0, 3.0)]}),
     Flow(EVIL, EVIL, [EVIL], [EVIL], [(EVIL, EVIL, EVIL)]),
 ]
 
@@ -86,7 +88,8 @@ class Reader(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         self.attributes += [(name, value or "") for name, value in attrs]
-        self.open.append(tag)
+        if tag != "img":
+            self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
@@ -204,3 +207,19 @@ def test_what_a_face_has_shown_is_not_shown_again() -> None:
         view._ipython_display_()
     view.shown = lambda: True
     view._ipython_display_()
+
+
+def test_usage_has_charts_that_are_told_in_words() -> None:
+    rows = [{"ID": "a", "CPUPerc": "7.00%", "MemPerc": "1.00%"}, {"ID": "b", "CPUPerc": "0.00%", "MemPerc": "0.00%"}]
+    columns = [("ID", "CONTAINER ID"), ("CPUPerc", "CPU %")]
+    made = Usage(columns, rows, {"a": [(1.5, 0.0), (7.0, 1.0)], "b": [(0.0, 0.0)]})
+    assert made.text() == Table(columns, rows).text()
+    assert 'alt="2 samples, 1.5 to 7.0 %"' in made.html()
+    assert 'alt="0.0 %"' in made.html()
+    assert made.html().count('src="data:image/svg+xml;base64,') == 2
+
+
+def test_a_layer_on_its_way_tells_how_far() -> None:
+    made = PullProgress()
+    made.add({"status": "Downloading", "id": "abc", "progressDetail": {"current": 5_000_000, "total": 10_000_000}})
+    assert '<progress value="5000000" max="10000000"></progress> 5MB of 10MB' in made.html()
