@@ -10,14 +10,33 @@ from pathlib import Path
 
 
 def data_root() -> Path:
-    """The engine's data root: ``$DOCKMAGIC_ROOT``, else a folder of this user's (root's: /var/lib/dockmagic)."""
+    """The engine's data root: ``$DOCKMAGIC_ROOT``, else a folder of this user's (root's: /var/lib/dockmagic).
+
+    Where that can't be written, or no program may run from it, it is among the temporary files: it then lasts as long
+    as those do, but containers run.
+    """
     explicit = os.environ.get("DOCKMAGIC_ROOT")
     if explicit:
         return Path(explicit).expanduser().absolute()
     if sys.platform != "win32" and os.geteuid() == 0 and not os.environ.get("XDG_DATA_HOME"):
-        return Path("/var/lib/dockmagic")
-    base = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
-    return Path(base) / "dockmagic"
+        usual = Path("/var/lib/dockmagic")
+    else:
+        base = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
+        usual = Path(base) / "dockmagic"
+    return usual if _usable(usual) else runtime_folder() / "data"
+
+
+def _usable(folder: Path) -> bool:
+    """Whether containers can be kept in ``folder``, which need not be there yet."""
+    if sys.platform == "win32":
+        return True
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        noexec = sys.platform == "linux" and os.statvfs(folder).f_flag & os.ST_NOEXEC
+        return os.access(folder, os.W_OK | os.X_OK) and not noexec
+    except OSError:
+        return False
 
 
 def runtime_folder() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 
@@ -72,11 +73,20 @@ def doctor() -> list[str]:
         lines.append(f"chosen: {choice.url} ({choice.reason})")
         found = session.engine.get("/info")
     except CommandError as error:
-        return [*lines, str(error)]
+        return [*lines, str(error), *_tiers()]
     finally:
         session.close()
     lines.append(f"engine: {found.get('ServerVersion')} on {found.get('OperatingSystem')}")
     lines.append(f"runtime: {found.get('DefaultRuntime')}; storage: {found.get('Driver')}")
     lines += [f"  {name}: {value}" for name, value in found.get("DriverStatus") or []]
     lines += [str(warning) for warning in found.get("Warnings") or []]
-    return lines
+    return [*lines, *_tiers()]
+
+
+def _tiers() -> list[str]:
+    """What dockmagic's own engine would have here, tried in a process of its own."""
+    if not sys.platform.startswith("linux"):
+        return ["dockmagic's own engine: needs Linux"]
+    done = subprocess.run([sys.executable, "-m", "dockmagic", "engine", "--probe"], capture_output=True, check=False)
+    heading = "dockmagic's own engine could run containers in these tiers, the strongest first:"
+    return [heading, *(f"  {line}" for line in done.stdout.decode(errors="replace").splitlines())]

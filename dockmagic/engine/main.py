@@ -31,6 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from dockmagic.engine.stopping import stop
 
         return stop(path)
+    if options.probe:
+        from dockmagic.runtime.probe import describe, probe
+
+        print("\n".join(describe(probe(root))))
+        return 0
     try:
         root.mkdir(parents=True, exist_ok=True, mode=0o711)
         _log_to_file(root / "engine.log")
@@ -61,6 +66,7 @@ class _Options:
     idle = 0.0
     runtime: str | None = None
     stop = False
+    probe = False
 
 
 def _parse(arguments: Sequence[str]) -> _Options:
@@ -75,6 +81,7 @@ def _parse(arguments: Sequence[str]) -> _Options:
     parser.add_argument("--idle", type=float, default=0.0, metavar="SECONDS", help=idle)
     parser.add_argument("--runtime", default=None, help="force a tier: namespaces, rootless or tracer")
     parser.add_argument("--stop", action="store_true", help="end the engine of this socket, and what runs in it")
+    parser.add_argument("--probe", action="store_true", help="tell what each tier would need and have here, and end")
     options = parser.parse_args(arguments, _Options())
     options.root = options.root or str(home.data_root())
     options.host = options.host or f"unix://{home.default_socket(Path(options.root))}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def probe(folder: Path | None = None) -> list[Capability]:
 def probe_tier(name: str, folder: Path | None = None) -> Capability:
     """One tier; see :data:`TIERS`."""
     if name == "tracer":
-        return _tracer()
+        return _tracer(folder)
     attempt = {"namespaces": _try_privileged, "rootless": _try_rootless}[name]
     with _Scratch(folder) as scratch:
         return _in_child(name, lambda: attempt(scratch))
@@ -212,13 +212,20 @@ def _raise_exit(child: int) -> None:
         raise OSError(abs(status), os.strerror(abs(status)))
 
 
-def _tracer() -> Capability:
-    try:
-        from dockmagic.runtime.tracer.probe import probe as probe_tracer
-    except ImportError:
-        finding = Finding("tracer", False, "not part of this installation", "")
-        return Capability("tracer", False, (finding,))
-    return probe_tracer()
+def _tracer(folder: Path | None) -> Capability:
+    from dockmagic.runtime.tracer.probe import probe as probe_tracer
+
+    return probe_tracer(None if folder is None else str(folder))
+
+
+def describe(capabilities: Iterable[Capability]) -> Iterator[str]:
+    """A line a tier, and below it one for each thing tried: what it gave, and what follows where it was refused."""
+    for capability in capabilities:
+        yield f"{capability.tier}: {'available' if capability.available else 'not available'}"
+        for finding in capability.findings:
+            detail = f" ({finding.detail})" if finding.detail else ""
+            meaning = f": {finding.meaning}" if finding.meaning else ""
+            yield f"  {finding.name}: {'yes' if finding.ok else 'no'}{detail}{meaning}"
 
 
 class _Scratch:

@@ -135,6 +135,8 @@ class Files:
     def check_entry(self, parent: bytes, host: bytes, credentials: Credentials) -> None:
         """Raises OSError when a process may not add or remove ``host`` in the folder ``parent`` (sticky bit too)."""
         folder = self.seen(parent, True)
+        if not stat.S_ISDIR(folder.mode):
+            raise fail(errno.ENOTDIR)
         if not may(credentials, folder.uid, folder.gid, folder.mode, 3):
             raise fail(errno.EACCES)
         if folder.mode & stat.S_ISVTX and credentials.users.fs not in (0, folder.uid):

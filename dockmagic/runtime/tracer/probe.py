@@ -44,10 +44,11 @@ _OLDEST = (4, 8)
 
 def probe(folder: str | None = None) -> Capability:
     """Try everything the tier needs; ``folder`` is where it would keep its copies of programs."""
-    findings = [_machine(), _kernel(), _yama(), *_trial(), _folder(folder or tempfile.gettempdir())]
+    place = _existing(folder or tempfile.gettempdir())
+    findings = [_machine(), _kernel(), _yama(), *_trial(), _folder(place), _terminals()]
     needed = {"machine", "kernel", "ptrace", "seccomp trace", "process memory", "programs' folder"}
     available = all(finding.ok for finding in findings if finding.name in needed)
-    findings.append(_attributes(folder or tempfile.gettempdir()))
+    findings.append(_attributes(place))
     return Capability("tracer", available, tuple(findings), NOT_ISOLATED, id_mapping="single", overlay="no")
 
 
@@ -75,15 +76,35 @@ def _yama() -> Finding:
     return Finding("yama", value in ("0", "1"), f"ptrace_scope {value}", _YAMA_MEANING.get(value, ""))
 
 
+def _existing(folder: str) -> str:
+    """The folder, or the nearest one above it that is there already."""
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    return folder
+
+
 def _folder(folder: str) -> Finding:
+    name, other = "programs' folder", "choose another with DOCKMAGIC_ROOT"
     try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        refused = os.statvfs(folder).f_flag & os.ST_NOEXEC
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        flags = os.statvfs(folder).f_flag
     except OSError as error:
-        return Finding("programs' folder", False, f"{folder}: {error.strerror}", "copies of programs have no place")
-    if refused:
-        return Finding("programs' folder", False, f"{folder} is mounted noexec", "choose another with DOCKMAGIC_ROOT")
-    return Finding("programs' folder", True, folder)
+        return Finding(name, False, f"{folder}: {error.strerror}", f"containers have no place here; {other}")
+    if flags & os.ST_NOEXEC:
+        return Finding(name, False, f"{folder} is mounted noexec", f"no program of a container could run; {other}")
+    return Finding(name, True, folder)
+
+
+def _terminals() -> Finding:
+    try:
+        for fd in os.openpty():
+            os.close(fd)
+    except OSError as error:
+        return Finding(
+            "terminals", False, f"/dev/pts: {error.strerror}", "containers run, but none with a terminal (-t)"
+        )
+    return Finding("terminals", True, "/dev/pts")
 
 
 def _attributes(folder: str) -> Finding:
@@ -141,6 +162,7 @@ def _be_tracer(arch: Architecture, out: int) -> NoReturn:
         said_near, said_far = os.pipe()
         target = os.fork()
         if target == 0:
+            os.close(go_far)  # so that it ends when the tracer is killed for what it tries
             _be_traced(arch, go_near, said_far)
         os.close(said_far)
         try:
@@ -196,7 +218,8 @@ def _treat(arch: Architecture, target: int, said: int, tell: _Tell) -> None:
 
 def _be_traced(arch: Architecture, go: int, said: int) -> NoReturn:
     try:
-        os.read(go, 1)
+        if not os.read(go, 1):
+            os._exit(0)
         builder = FilterBuilder(arch)
         builder.add("chdir", TRACE)
         libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)

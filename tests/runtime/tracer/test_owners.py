@@ -91,6 +91,12 @@ def test_permissions_hold_for_users(box: Box) -> None:
     assert box.lines(f"{script}; cat /mine; echo w > /t/own; rm /t/own", user=User(12, 12)) == ["y"]
 
 
+def test_a_user_gives_its_links_to_itself_and_nothing_grows_in_files(box: Box) -> None:
+    box.lines("mkdir -m 1777 /t")
+    script = "cd /t; ln -s a l; chown -h 12:12 l && echo given; touch f; mkdir f/x 2>&1 | grep -o 'Not a directory'"
+    assert box.lines(script, user=User(12, 12)) == ["given", "Not a directory"]
+
+
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the program below is x86_64's")
 def test_a_set_id_program_runs_as_its_owner(box: Box) -> None:
     """The program exits with its effective uid. (busybox gives it up by itself.)"""

@@ -114,6 +114,8 @@ class Metadata:
         uid, gid = uid & KEEP, gid & KEEP
         if task.credentials.users.fs:
             seen = files.seen(host, follow)
+            if stat.S_ISLNK(seen.mode) and uid in (KEEP, task.credentials.users.fs):
+                return 0  # a link's owner is not kept: it may have been this user's
             if not _may_give(task.credentials, seen, uid, gid):
                 return -errno.EPERM
         files.change_owner(host, uid, gid, follow)
