@@ -338,6 +338,6 @@ def check_signal(signal: str) -> None:
     name = signal.upper().removeprefix("SIG")
     number = int(signal) if re.fullmatch("[0-9]+", signal) else 0
     real_time = re.fullmatch(r"RTMIN\+([0-9]+)|RTMAX-([0-9]+)", name)
-    if name in _SIGNALS or 0 < number <= 64 or (real_time and int(real_time[1] or real_time[2]) <= 15):
+    if name in _SIGNALS or number or (real_time and int(real_time[1] or real_time[2]) <= 15):
         return
     raise InvalidParameter(f"invalid signal: {signal}")

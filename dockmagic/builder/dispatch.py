@@ -94,6 +94,8 @@ class Dispatcher:
         if instruction.devices:
             raise InvalidParameter("devices are not available to RUN here")
         args, script, summary = _heredocs(instruction, config)
+        if not args:
+            raise InvalidParameter("arguments are required")
         if (instruction.shell_form and script is None) or instruction.shell_form:
             args = config.with_shell(args)
         mounts = [

@@ -21,6 +21,7 @@ from dockmagic.builder.request import BuildError
 from dockmagic.dockerfile.commands import Stage
 from dockmagic.dockerfile.errors import DockerfileError
 from dockmagic.dockerfile.expand import GlobalScope, StageScope, platform_args
+from dockmagic.dockerfile.golang import quote
 from dockmagic.dockerfile.instructions import instructions
 from dockmagic.dockerfile.parser import parse
 from dockmagic.dockerfile.source import Range
@@ -190,13 +191,20 @@ class Planner:
                 self._use_named(plan, named, platform)
                 plan.dispatched = plan.dispatched or plan.implicit or plan.named is not None
                 return
-            reference = Reference.parse(plan.base_name)
+            reference = self._reference(plan.base_name)
             self._use_image(plan, reference, platform)
         except (DockerfileError, BuildError):
             raise
         except DockmagicError as error:
             raise self.framer.error(error, place) from error
         plan.dispatched = plan.implicit
+
+    @staticmethod
+    def _reference(name: str) -> Reference:
+        try:
+            return Reference.parse(name)
+        except InvalidParameter as error:
+            raise InvalidParameter(f"failed to parse stage name {quote(name)}: {error}") from error
 
     def _use_named(self, plan: StagePlan, named: object, platform: Platform) -> None:
         reference = self._contexts.image_reference(named)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import threading
@@ -275,10 +276,11 @@ class Solver:
         vertex = tools.reporter.vertex(step.name, [parent.vertex] if parent.vertex else [])
         try:
             key = self._key(step, parent)
-        except DockmagicError as error:
+        except (DockmagicError, OSError) as raised:
+            error = raised if isinstance(raised, DockmagicError) else BuildError(_os_message(raised))
             with contextlib.suppress(DockmagicError), vertex.running():
-                raise error
-            raise tools.framer.error(error, step.instruction.range) from error
+                raise error from raised
+            raise tools.framer.error(error, step.instruction.range) from raised
         with self._one_at_a_time(key):
             if not plan.no_cache:
                 found = self._cached(step, key, parent, vertex)
@@ -469,4 +471,6 @@ def _inline(item: Any) -> list[str]:
 
 
 def _os_message(error: OSError) -> str:
+    if error.errno == errno.ELOOP:
+        return "too many links"
     return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)

@@ -163,6 +163,7 @@ def test_a_named_context_stands_for_an_image_or_a_stage(tmp_path: Path) -> None:
 
 
 UNSUPPORTED = 'unsupported mount type "nope"'
+UPPER = 'failed to parse stage name "Base": invalid reference format: repository name (library/Base) must be lowercase'
 CIRCLE = "circular dependency detected on stage: a"
 UNKNOWN = "nosuch: failed to resolve source metadata for docker.io/library/nosuch:latest: "
 UNKNOWN += "docker.io/library/nosuch:latest: not found"
@@ -183,6 +184,8 @@ UNKNOWN += "docker.io/library/nosuch:latest: not found"
         ("FROM --platform=$X base", "empty platform value from expression $X", 1),
         ("FROM base\nRUN --mount=type=bind,target=/ x", 'invalid mount target "/"', 2),
         ("FROM base\nSTOPSIGNAL foo", "invalid signal: foo", 2),
+        ("FROM base\nRUN []", "arguments are required", 2),
+        ("FROM Base", UPPER, 1),
         ("", "the Dockerfile cannot be empty", 0),
     ],
 )  # fmt: skip
