@@ -72,4 +72,5 @@ def dockerfile_kernel() -> Iterator[Any]:
         yield manager, client
     finally:
         client.stop_channels()
-        manager.shutdown_kernel()
+        if manager.has_kernel:
+            manager.shutdown_kernel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import re
 import sys
 import uuid
 from collections.abc import Callable
@@ -139,6 +140,42 @@ def test_a_cell_run_again_rewinds_to_before_it(run_engine: str) -> None:
         assert "two" in text_of(looked)
         assert execute(client, "RUN cp /it /copy", "3")["status"] == "ok"
         assert "two" in text_of(execute(client, "docker run --rm _ cat /copy", "look"))
+
+
+def image_of(told: dict[str, Any]) -> str:
+    """The id of the image that a cell's layer tree shows."""
+    found = re.findall(r"(?m)^image  ([0-9a-f]{12})", text_of(told))
+    return str(found[-1]) if found else ""
+
+
+def test_the_second_of_three_cells_run_again_gives_its_image_again(run_engine: str) -> None:
+    with dockerfile_kernel() as (_, client):
+        cells = {"1": "FROM alpine", "2": "RUN echo same > /it", "3": "RUN cp /it /copy"}
+        first = {cell: image_of(execute(client, code, cell)) for cell, code in cells.items()}
+        assert len(set(first.values())) == 3
+        again = execute(client, cells["2"], "2")
+        assert (image_of(again), "1 later cell stale" in text_of(again)) == (first["2"], True)
+        assert image_of(execute(client, cells["3"], "3")) == first["3"]
+
+
+def test_a_failing_cell_stops_run_all(run_engine: str) -> None:
+    with dockerfile_kernel() as (_, client):
+        sent = [client.execute(code) for code in ("FROM alpine", "RUN exit 3", "docker --version")]
+        replies = {}
+        while not set(sent) <= set(replies):
+            told = client.get_shell_msg(timeout=60)
+            replies[told["parent_header"]["msg_id"]] = told["content"]["status"]
+    assert [replies[message] for message in sent[:2]] == ["ok", "error"]
+    assert replies[sent[2]] in {"aborted", "error"}
+
+
+def test_a_shutdown_stops_what_a_cell_was_running(run_engine: str, client: Any) -> None:
+    with dockerfile_kernel() as (manager, kernel):
+        kernel.execute("docker run --rm alpine sh -c 'echo up; sleep 2000'")
+        while kernel.get_iopub_msg(timeout=60)["msg_type"] != "stream":
+            pass
+        manager.shutdown_kernel()
+        assert [c.id for c in client.containers.list() if "sleep 2000" in str(c.attrs["Args"])] == []
 
 
 @pytest.mark.parametrize(
