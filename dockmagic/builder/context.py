@@ -12,12 +12,13 @@ import tempfile
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
 import zstandard
 
+from dockmagic.builder.buffers import Buffers
 from dockmagic.builder.tartree import TarTree
 from dockmagic.builder.tree import Entry, MemoryTree, Tree, join, resolve
 from dockmagic.dockerfile.ignore import Ignore
@@ -25,6 +26,7 @@ from dockmagic.errors import InvalidParameter
 
 _CHUNK = 1 << 20
 _IN_MEMORY = 64 << 20
+_BUFFERS = Buffers()
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x1f\x8b\x08", "gzip"),
     (b"BZh", "bzip2"),
@@ -38,7 +40,7 @@ def compression(head: bytes) -> str:
     return next((name for magic, name in _MAGIC if head.startswith(magic)), "")
 
 
-def decompressed(kind: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+def decompressed(kind: str, chunks: Iterator[bytes | memoryview]) -> Iterator[bytes | memoryview]:
     """The plain data of compressed ``chunks``. Raises InvalidParameter when they are damaged or end early."""
     if not kind:
         yield from chunks
@@ -53,7 +55,7 @@ def decompressed(kind: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
     fresh = True
     try:
         for chunk in chunks:
-            data = chunk
+            data = bytes(chunk)
             while data:
                 if current.eof:  # several members one after another are one stream
                     if not data.strip(b"\0"):
@@ -79,35 +81,49 @@ class _Decompressor:
 
 
 class Spool:
-    """A stream's bytes as they came, and their sha256; in memory while they are few, else in an unlinked file.
+    """A stream's bytes as they came, and their digest; in memory while they are few, else in an unlinked file.
 
-    They are decompressed and written out only when somebody asks: a build that is cached never does. The digest is
-    worked out in a second thread, for reading and hashing both let go of the interpreter's lock.
+    They are decompressed and written out only when somebody asks: a build that is cached never does. The digest, of
+    the pieces' sha256, is worked out in other threads: reading and hashing both let go of the interpreter's lock.
     """
 
     def __init__(self, stream: BinaryIO, folder: Path) -> None:
         self._folder = folder
-        self._chunks: list[bytes] = []
+        self._pieces: list[bytearray] = []
+        self._chunks: list[memoryview] = []
         self._raw = -1
         self._plain = -1
-        seen = hashlib.sha256()
-        size = 0
-        with ThreadPoolExecutor(1) as pool:
-            for chunk in _read(stream):
-                pool.submit(seen.update, chunk)
-                size += len(chunk)
-                if self._raw < 0 and size <= _IN_MEMORY:
+        self.size = 0
+        """bytes as they came"""
+        digests: list[Future[bytes]] = []
+        with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
+            while count := _fill(stream, piece := _BUFFERS.take()):
+                chunk = memoryview(piece)[:count]
+                digests.append(pool.submit(_sha256, chunk))
+                self.size += count
+                if self._raw < 0 and self.size <= _IN_MEMORY:
+                    self._pieces.append(piece)
                     self._chunks.append(chunk)
                     continue
                 if self._raw < 0:
                     self._raw = unlinked(folder, self._chunks)
-                    self._chunks.clear()
                 _write(self._raw, chunk)
-        self.digest = seen.hexdigest()
-        self.size = size
-        """bytes as they came"""
+                digests[-1].result()
+                _BUFFERS.give([piece])
+            _BUFFERS.give([piece])
+        if self._raw >= 0:
+            self._forget()
+        self.digest = hashlib.sha256(b"".join(digest.result() for digest in digests)).hexdigest()
 
-    def _bytes(self) -> Iterator[bytes]:
+    def _forget(self) -> None:
+        """Let go of what is in memory."""
+        for chunk in self._chunks:
+            chunk.release()  # whoever still looked would get an error, and not another build's bytes
+        self._chunks.clear()
+        pieces, self._pieces = self._pieces, []
+        _BUFFERS.give(pieces)
+
+    def _bytes(self) -> Iterator[bytes | memoryview]:
         if self._raw < 0:
             yield from self._chunks
             return
@@ -116,7 +132,7 @@ class Spool:
             yield chunk
             offset += len(chunk)
 
-    def _data(self) -> Iterator[bytes]:
+    def _data(self) -> Iterator[bytes | memoryview]:
         chunks = self._bytes()
         head = b""
         for chunk in chunks:
@@ -144,38 +160,40 @@ class Spool:
             self._plain, self._raw = self._raw, -1
         if self._plain < 0:
             self._plain = unlinked(self._folder, self._data())
-            self._chunks.clear()
+            self._forget()
             if self._raw >= 0:
                 os.close(self._raw)
                 self._raw = -1
         return self._plain
 
     def close(self) -> None:
-        self._chunks.clear()
+        if self._pieces:
+            self._forget()
         for descriptor in (self._raw, self._plain):
             if descriptor >= 0:
                 os.close(descriptor)
         self._raw = self._plain = -1
 
 
-def _read(stream: BinaryIO) -> Iterator[bytes]:
-    """The stream in large pieces; a socket gives small ones, for each of which ``read`` would clear a large buffer."""
-    if not hasattr(stream, "readinto"):
-        while data := stream.read(_CHUNK):
-            yield data
-        return
-    buffer = memoryview(bytearray(_CHUNK))
+def _sha256(data: memoryview) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def _fill(stream: BinaryIO, piece: bytearray) -> int:
+    """Fill the piece from the stream, which may give little at a time: how many bytes came; fewer only at its end."""
+    view = memoryview(piece)
     filled = 0
-    while count := stream.readinto(buffer[filled:]):
-        filled += count
-        if filled == _CHUNK:
-            yield bytes(buffer)
-            filled = 0
-    if filled:
-        yield bytes(buffer[:filled])
+    if hasattr(stream, "readinto"):
+        while filled < len(piece) and (count := stream.readinto(view[filled:])):
+            filled += count
+        return filled
+    while filled < len(piece) and (data := stream.read(len(piece) - filled)):
+        view[filled : filled + len(data)] = data
+        filled += len(data)
+    return filled
 
 
-def unlinked(folder: Path, chunks: Iterable[bytes]) -> int:
+def unlinked(folder: Path, chunks: Iterable[bytes | memoryview]) -> int:
     """A file without a name that holds the chunks: its descriptor."""
     descriptor, path = tempfile.mkstemp(dir=folder, prefix="context-")
     try:
@@ -188,7 +206,7 @@ def unlinked(folder: Path, chunks: Iterable[bytes]) -> int:
     return descriptor
 
 
-def _write(descriptor: int, data: bytes) -> None:
+def _write(descriptor: int, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -104,3 +105,37 @@ def test_the_dockerfiles_own_rules_come_first(tmp_path: Path) -> None:
         patterns[name] = None if rules is None else [pattern.text for pattern in rules.patterns]
     assert patterns == {"Dockerfile": ["a"], "sub/x": ["b"], "empty": []}
     context.close()
+
+
+class _Slow(io.RawIOBase):
+    """A stream that gives little at a time."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__()
+        self._data = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target) -> int:  # type: ignore[no-untyped-def]  # a Buffer, which typing can't name in 3.10
+        return self._data.readinto(memoryview(target)[:70_001])
+
+
+def test_contexts_do_not_see_one_anothers_memory(tmp_path: Path) -> None:
+    """The memory that one was read into is the next one's."""
+    for round in range(3):
+        texts = {f"{round}-{n}": os.urandom(300_000) for n in range(8)}
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w") as tar:
+            for name, data in texts.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+        first = read_context(_Slow(out.getvalue()), tmp_path)  # type: ignore[arg-type]
+        second = read_context(io.BytesIO(out.getvalue()[: 5 * 300_544] + bytes(1024)), tmp_path)
+        assert first.identity != second.identity
+        assert first.size == len(out.getvalue())
+        assert [read_file(first.tree, name) for name in texts] == list(texts.values())
+        first.close()
+        assert read_file(second.tree, f"{round}-3") == texts[f"{round}-3"]
+        second.close()
