@@ -150,11 +150,38 @@ def raw(engine: str, client: docker.DockerClient) -> Iterator[Callable[[], Raw]]
         one.close()
 
 
+@dataclass(frozen=True)
+class Tier:
+    """What runs the engine's containers. The properties are what docs/engine.md says that a tier can't do."""
+
+    name: str
+    """``dockerd``, or ours: ``namespaces``, ``rootless``, ``tracer``"""
+    one_id: bool
+    """All of a container's users are the engine's own."""
+
+    @property
+    def traced(self) -> bool:
+        """No namespaces: the host's processes and interfaces are seen, a tmpfs is a folder."""
+        return self.name == "tracer"
+
+    @property
+    def limits(self) -> bool:
+        """Memory, CPUs and the number of processes can be limited."""
+        return self.name in {"dockerd", "namespaces"}
+
+    @property
+    def bridged(self) -> bool:
+        """A container that asks for no network is on the default bridge, not on the host's network."""
+        return self.name != "rootless"
+
+
 @pytest.fixture
-def isolated(api: docker.APIClient) -> None:
-    """Not on the tier that isolates nothing."""
-    if "dockmagic.tier=tracer" in (api.info()["Labels"] or ()):
-        pytest.skip("the tracer tier does not isolate this")
+def tier(api: docker.APIClient) -> Tier:
+    """The tier, as the engine tells it. A test asserts on each what that tier does."""
+    info = api.info()
+    labels = dict(label.split("=", 1) for label in info["Labels"] or ())
+    name = labels.get("dockmagic.tier", "dockerd")
+    return Tier(name, name == "rootless" and ["Id mapping", "single"] in info["DriverStatus"])
 
 
 @pytest.fixture

@@ -168,10 +168,16 @@ def test_exec_streams_apart(box, api) -> None:
     assert api.exec_start(execution, demux=True) == (b"out\n", b"err\n")
 
 
-def test_exec_sees_the_container(box, api, isolated) -> None:
+def test_exec_sees_the_container(box, api) -> None:
     id = box.loop(hostname="inside", environment={"A": "1"})
     out = execute(api, id, ["sh", "-c", "hostname; echo $A; cat /proc/1/comm"])[1]
     assert out == b"inside\n1\nsh\n"
+
+
+def test_exec_sees_its_containers_processes_alone(box, api, tier) -> None:
+    seen = execute(api, box.loop(), ["ls", "/proc"])[1].split()
+    processes = [name for name in seen if name.isdigit()]
+    assert (len(processes) > 3) == tier.traced  # the loop, its sleep, this ls; or all of the host's
 
 
 def test_exec_settings(box, api) -> None:

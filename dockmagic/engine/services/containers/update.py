@@ -41,13 +41,16 @@ class Updater:
             limits["PidsLimit"] = -1  # none any more
         policy = asked.get("RestartPolicy") or {}
         changes = {**limits, **({"RestartPolicy": policy} if policy.get("Name") else {})}
+        later = []
         with container.lock:
             before = container.record.host_config
             self._check(container, before, changes)
             merged, _ = hostconfig.completed({**before, **changes})
             if container.process is not None:
                 wanted = _live(limits, merged)
-                if wanted != Limits() and self._capability.tier != "tracer":
+                if wanted != Limits() and self._capability.tier == "tracer":
+                    later = ["The new limits take effect when the container is started again."]
+                elif wanted != Limits():
                     try:
                         container.process.update(wanted)
                     except DockmagicError as error:
@@ -55,7 +58,7 @@ class Updater:
             container.record.host_config = merged
             self._registry.save(container)
         self._events.publish("container", "update", container.id, container.attributes())
-        return resources.not_kept({**hostconfig.DEFAULTS, **limits}, self._capability)
+        return later + resources.not_kept({**hostconfig.DEFAULTS, **limits}, self._capability)
 
     def _check(self, container: Container, before: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
         if container.removing:
