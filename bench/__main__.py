@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-MODULES = ("engines", "tracer", "layers")
+MODULES = ("engines", "builds", "tracer", "layers")
 
 
 def main() -> None:
