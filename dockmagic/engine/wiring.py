@@ -96,7 +96,7 @@ class Engine:
         health.probe = execs.probe
         self._trash = trash = Trash(root / "containers-trash")
         trash.sweep()
-        mounts = MountResolver(volumes, containers)
+        mounts = MountResolver(volumes, containers, lambda name: store.chain(store.get(name)))
         self._maker = maker = Maker(
             containers, store, init_layers, life, mounts, volumes, endpoints, events, trash, capability
         )

@@ -148,3 +148,25 @@ def test_how_an_image_was_made(api: docker.APIClient, at: Ask) -> None:
         assert kept["Volumes"] == {"/data": {}}
     finally:
         api.remove_image("dm-eng-made")
+
+
+def test_an_image_as_a_mount(api: docker.APIClient, box: Any, raw: Callable[[], Raw]) -> None:
+    def make(**mount: Any) -> Any:
+        host = {"Mounts": [{"Type": "image", "Source": "alpine", "Target": "/other", **mount}]}
+        asked = {"Image": IMAGE, "Cmd": ["sh", "-c", "cat /other/alpine-release; touch /other/x"], "HostConfig": host}
+        return raw().ask("POST", "/v1.51/containers/create", asked)
+
+    id = make(ImageOptions={"Subpath": "etc"}).json()["Id"]
+    try:
+        (point,) = api.inspect_container(id)["Mounts"]
+        assert (point["Type"], point["Source"], point["RW"]) == ("image", "alpine", False)
+        for _ in range(2):
+            api.start(id)
+            assert api.wait(id)["StatusCode"] == 1
+        log = api.logs(id)
+        assert log.count(b"Read-only file system") == 2
+        assert log.count(b"3.") == 2
+    finally:
+        api.remove_container(id)
+    missing = make(Source="dm-eng-nothing")
+    assert (missing.status, "No such image" in missing.json()["message"]) == (404, True)

@@ -168,7 +168,8 @@ class Maker:
             try:
                 if container.running:
                     self._life.end(container)
-                self._store.snapshots.remove(container.id)
+                for key in (*container.image_keys(), container.id):
+                    self._store.snapshots.remove(key)
             except DockmagicError:
                 container.removing = False
                 raise
@@ -210,7 +211,8 @@ class Maker:
         """Remove the roots and folders of containers that a crash left without a record."""
         known = {container.id for container in self._registry.all()}
         for key in list(self._store.snapshots.keys()):
-            if _ID.fullmatch(key) and key not in known:
+            id = key.partition("-")[0]  # a mounted image's is ID-NUMBER
+            if _ID.fullmatch(id) and id not in known:
                 self._store.snapshots.remove(key)
         folder = self._registry.folder
         for name in os.listdir(folder):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dockmagic.engine.services.containers.record import Container
 from dockmagic.engine.services.containers.specs import SpecMaker, shim_folder
 from dockmagic.engine.services.networks.endpoints import Endpoints
-from dockmagic.errors import DockmagicError
+from dockmagic.errors import DockmagicError, NotFound
 from dockmagic.images.protocols import Snapshots
 from dockmagic.runtime.protocols import Process, Runtime, StartError
 from dockmagic.runtime.spec import Exit
@@ -41,6 +41,7 @@ class Launcher:
                 f'could not select device driver "{request.get("Driver") or ""}" with capabilities: [{alternatives}]'
             )
         self.mount(container)
+        self._mount_images(container)
         container.folder.mkdir(parents=True, exist_ok=True)
         network = self._networks.enter(container)
         try:
@@ -56,6 +57,15 @@ class Launcher:
             self._networks.leave(container)
             raise
         return process
+
+    def _mount_images(self, container: Container) -> None:
+        chains = {point.destination: point.chain for point in container.record.mounts}
+        for key, destination in container.image_keys().items():
+            try:
+                root = self._snapshots.mount(key)
+            except NotFound:
+                root = self._snapshots.view(key, chains[destination])
+            container.image_roots[destination] = root.path
 
     def release(self, container: Container) -> None:
         """The process has ended."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dockmagic.engine.services.containers.record import MountPoint
@@ -19,9 +19,11 @@ _MODES = {"rw", "ro", "z", "Z", "nocopy", "cached", "delegated", "consistent", "
 class MountResolver:
     """Mount points from Binds, Mounts, VolumesFrom, Tmpfs and the Config's Volumes; volumes are made on the way."""
 
-    def __init__(self, volumes: Volumes, containers: ContainerRegistry) -> None:
+    def __init__(self, volumes: Volumes, containers: ContainerRegistry, chain: Callable[[str], str]) -> None:
         self._volumes = volumes
         self._containers = containers
+        self._chain = chain
+        """An image's chain id by its name."""
 
     def resolve(self, config: Mapping[str, Any], host: Mapping[str, Any]) -> list[MountPoint]:
         """Raises InvalidParameter and NotFound with dockerd's words."""
@@ -76,7 +78,7 @@ class MountResolver:
         kind = mount.get("Type") or ""
         source = mount.get("Source") or ""
         where = f'invalid mount config for type "{kind}"'
-        if kind not in {"bind", "volume", "tmpfs"}:
+        if kind not in {"bind", "volume", "tmpfs", "image"}:
             raise InvalidParameter(f'{where}: mount type unknown: "{kind}"' if kind else 'mount type unknown: ""')
         if not mount.get("Target"):
             raise InvalidParameter(f"{where}: field Target must not be empty")
@@ -104,9 +106,12 @@ class MountResolver:
                 options=driver.get("Options"),
                 anonymous=not source,
             )
-        given = mount.get("BindOptions") or {}
         if not source:
             raise InvalidParameter(f"{where}: field Source must not be empty")
+        if kind == "image":
+            subpath = (mount.get("ImageOptions") or {}).get("Subpath") or ""
+            return MountPoint("image", source, destination, rw=False, subpath=subpath, chain=self._chain(source))
+        given = mount.get("BindOptions") or {}
         if not source.startswith("/"):
             raise InvalidParameter(f"{where}: invalid mount path: '{source}' mount path must be absolute")
         source = posixpath.normpath(source)

@@ -35,6 +35,8 @@ class MountPoint:
     nocopy: bool = False
     anonymous: bool = False
     """A volume made for this container alone: ``rm -v`` and ``--rm`` remove it."""
+    chain: str = ""
+    """Of an image that is mounted: its stack of layers."""
 
     def shape(self) -> dict[str, Any]:
         """As the API shows it."""
@@ -114,6 +116,8 @@ class Container:
         self.process: Process | None = None
         self.rootfs: Path | None = None
         self.copy_on_write = False
+        self.image_roots: dict[str, Path] = {}
+        """Where the images are that are mounted into it, by destination."""
         self.pending: list[Pending] = []
         self.exits = 0
         """How often it has ended while this engine ran."""
@@ -142,6 +146,11 @@ class Container:
     @property
     def tty(self) -> bool:
         return bool(self.record.config["Tty"])
+
+    def image_keys(self) -> dict[str, str]:
+        """The snapshots of the images mounted into it: key to destination."""
+        images = [point.destination for point in self.record.mounts if point.type == "image"]
+        return {f"{self.id}-{position}": destination for position, destination in enumerate(images)}
 
     @property
     def log_path(self) -> Path:

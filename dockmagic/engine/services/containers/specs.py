@@ -93,7 +93,11 @@ class SpecMaker:
 
     def _mounts(self, container: Container) -> list[Mount]:
         over = {point.destination for point in container.record.mounts}
-        mounts = [_mount(point) for point in sorted(container.record.mounts, key=lambda p: p.destination.count("/"))]
+        roots = container.image_roots
+        mounts = [
+            _mount(point, roots.get(point.destination))
+            for point in sorted(container.record.mounts, key=lambda p: p.destination.count("/"))
+        ]
         mounts += [
             Mount(
                 f"/etc/{name}", str(container.folder / name), read_only=container.record.host_config["ReadonlyRootfs"]
@@ -119,13 +123,13 @@ def environment(config: Mapping[str, Any], home: str, links: Sequence[str] = (),
     return tuple(f"{name}={value}" for name, value in values.items())
 
 
-def _mount(point: MountPoint) -> Mount:
+def _mount(point: MountPoint, image: Path | None) -> Mount:
     if point.type == "tmpfs" or (point.options and point.options[0] == "tmpfs"):
         options = tuple(o for o in point.options if o not in {"tmpfs", "rw", "ro"})
         return Mount(point.destination, kind="tmpfs", read_only=not point.rw, options=options)
-    source = point.source
+    source = point.source if image is None else str(image)
     if point.subpath:
-        source = resolve(point.source, point.subpath)
+        source = resolve(source, point.subpath)
         if not os.path.lexists(source):
             raise InvalidParameter(f"cannot access path {point.source}/{point.subpath}: no such file or directory")
     elif not os.path.exists(source):
