@@ -10,9 +10,12 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
+from dockmagic.notebook.imagepaths import ImagePaths
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from dockmagic.commands.api import Engine
     from dockmagic.commands.session import Session
     from dockmagic.notebook.magics import DockerMagics
 
@@ -28,7 +31,7 @@ class Completion:
 
     def __init__(self, shell: InteractiveShell, magics: DockerMagics) -> None:
         self._shell = shell
-        self._names = Names(magics)
+        self.names = Names(magics)
         self._matcher: Any = None
 
     def install(self) -> None:
@@ -61,7 +64,7 @@ class Completion:
     def _line(self, shell: Any, event: Any) -> list[str]:
         """IPython's hook for a line that begins with %docker."""
         del shell
-        return complete_cell(event.line, self._names) or []
+        return complete_cell(event.line, self.names) or []
 
     def _context(self, context: Any) -> dict[str, Any]:
         """IPython's matcher: docker's completions and no others in cells and lines that are docker's."""
@@ -69,7 +72,7 @@ class Completion:
 
         lines = context.full_text.split("\n")
         text = "\n".join([*lines[: context.cursor_line], lines[context.cursor_line][: context.cursor_position]])
-        found = complete_cell(text, self._names)
+        found = complete_cell(text, self.names, context.full_text)
         if found is None:
             return {"completions": [], "suppress": False}
         completions = [SimpleCompletion(text=name, type="docker") for name in found]
@@ -81,15 +84,23 @@ def last_word(text: str) -> str:
     return re.split(r"\s", text)[-1]
 
 
-def complete_cell(text: str, names: Names) -> list[str] | None:
-    """What the last word of ``text``, a cell up to the cursor, may become; None when it is not docker's matter."""
+def complete_cell(text: str, names: Names, whole: str = "") -> list[str] | None:
+    """What the last word of ``text``, a cell up to the cursor, may become; None when it is not docker's matter.
+
+    ``whole`` is all of the cell: what is below its first line is known there.
+    """
     first, newline, body = text.partition("\n")
     if first.startswith("%%dockerfile"):
         if newline:
             return complete_dockerfile(body, names)
         word = last_word(first)
         if not word.startswith("-"):
-            return _paths(word) if re.search(r"--context[ =]\S*$", first) else []
+            if re.search(r"--context[ =]\S*$", first):
+                return _paths(word)
+            body = whole.partition("\n")[2]
+            if re.search(r"--build-arg \S*$", first):
+                return [f"{n}=" for n in declared(body, "ARG") if n.startswith(word)]
+            return [n for n in stages_of(body) if n.startswith(word)] if re.search(r"--target \S*$", first) else []
         from dockmagic.notebook.dockerfile import USAGE
 
         return sorted(f"--{name}" for name in USAGE.flags if f"--{name}".startswith(word))
@@ -106,6 +117,7 @@ class Names:
     def __init__(self, magics: DockerMagics) -> None:
         self._magics = magics
         self._known: dict[str, tuple[float, list[str]]] = {}
+        self._paths = ImagePaths()
 
     def images(self) -> list[str]:
         return self._get("images", "/images/json", lambda x: [t for t in x.get("RepoTags") or [] if "<none>" not in t])
@@ -119,19 +131,39 @@ class Names:
     def volumes(self) -> list[str]:
         return self._get("volumes", "/volumes", lambda v: [v["Name"]])
 
-    def _get(self, kind: str, path: str, names: Any, **query: Any) -> list[str]:
+    def files(self, image: str, prefix: str) -> list[str]:
+        """Paths in an image that begin with ``prefix``, up to the next slash."""
+        from dockmagic.commands.errors import CommandError
+
+        if not image:
+            return []
+        try:
+            engine = self._engine()
+            return self._paths.under(engine, image, prefix) if engine is not None else []
+        except CommandError:
+            return []
+
+    def _engine(self) -> Engine | None:
+        """The engine, if it answers already."""
         from dockmagic import client
+
+        session: Session = self._magics.session
+        if not client.answers(session.choice.url, timeout=0.3):
+            return None
+        session.begin()
+        return session.engine
+
+    def _get(self, kind: str, path: str, names: Any, **query: Any) -> list[str]:
         from dockmagic.commands.errors import CommandError
 
         asked, known = self._known.get(kind, (0.0, []))
         if time.monotonic() - asked < KEPT:
             return known
         found: list[str] = []
-        session: Session = self._magics.session
         try:
-            if client.answers(session.choice.url, timeout=0.3):
-                session.begin()
-                answer = session.engine.get(path, **query)
+            engine = self._engine()
+            if engine is not None:
+                answer = engine.get(path, **query)
                 items = answer.get("Volumes") or [] if isinstance(answer, dict) else answer
                 found = sorted({name for item in items for name in names(item)})
         except CommandError:  # no engine, no names
@@ -244,7 +276,13 @@ def complete_dockerfile(body: str, names: Names) -> list[str]:
     if not words or (len(words) == 1 and last):
         return [i for i in INSTRUCTIONS if i.startswith(last.upper())]
     keyword = words[0].upper()
-    stages = re.findall(r"(?im)^\s*FROM\s+(?:--\S+\s+)*\S+\s+AS\s+(\S+)", body)
+    stages = stages_of(body)
+    variable = re.search(r"\$(\{?)(\w*)$", last)
+    if variable:
+        rest = last[: variable.start()]
+        known = sorted({*declared(body, "ARG"), *declared(body, "ENV")})
+        opened, closed = ("${", "}") if variable[1] else ("$", "")
+        return [f"{rest}{opened}{n}{closed}" for n in known if n.startswith(variable[2])]
     if last.startswith("--from="):
         return [f"--from={name}" for name in [*stages, *names.images()] if name.startswith(last[7:])]
     if last.startswith("--"):
@@ -253,9 +291,52 @@ def complete_dockerfile(body: str, names: Names) -> list[str]:
         if len(words) > 1 and not (len(words) == 2 and last):
             return ["AS"] if "AS".startswith(last.upper()) else []
         return [n for n in [*stages, *names.images()] if n.startswith(last)]
-    if keyword in {"COPY", "ADD"} and not any(w.startswith("--from=") for w in words):
-        return _paths(last)
+    source = next((w[7:] for w in words if w.startswith("--from=")), "")
+    operands = [w for w in words[1:] if not w.startswith("--")]
+    first = len(operands) == (1 if last else 0)
+    if keyword in {"COPY", "ADD"} and first:
+        if not source:
+            return _paths(last)
+        found = names.files(base_of(body, source), last if last.startswith("/") else f"/{last}")
+        return found if last.startswith("/") else [path[1:] for path in found]
+    if keyword in {"COPY", "ADD"} and not last.startswith("/"):
+        return [] if source else _paths(last)
+    if keyword in _WITH_PATHS and last.startswith("/"):
+        found = names.files(base_of(body), last)
+        return [path for path in found if path.endswith("/") or keyword != "WORKDIR"]
     return []
+
+
+_WITH_PATHS = frozenset(["COPY", "ADD", "RUN", "WORKDIR", "CMD", "ENTRYPOINT", "VOLUME"])
+
+_FROM = re.compile(r"(?im)^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?")
+
+
+def stages_of(body: str) -> list[str]:
+    """The names of a Dockerfile's stages."""
+    return [match[2] for match in _FROM.finditer(body) if match[2]]
+
+
+def base_of(body: str, stage: str = "") -> str:
+    """The image that a stage (the last one without a name) is built on in the end; "" when it is built on none.
+
+    What earlier steps of the stage add is not in it: nobody knows before the build.
+    """
+    bases = {str(number): match[1] for number, match in enumerate(_FROM.finditer(body))}
+    named = {match[2].lower(): match[1] for match in _FROM.finditer(body) if match[2]}
+    name = stage or (list(bases.values())[-1] if bases else "")
+    for _ in range(len(bases)):
+        name = bases.get(name) or named.get(name.lower()) or name
+    return "" if "$" in name or name == "scratch" else name
+
+
+def declared(body: str, keyword: str) -> list[str]:
+    """The names that ARG or ENV instructions define, in their order."""
+    found: list[str] = []
+    for line in re.findall(rf"(?im)^\s*{keyword}\s+(.*)$", body):
+        first = re.match(r"(\w+)\s+[^=]*$", line) if keyword == "ENV" else None  # the old form: ENV NAME value
+        found += [first[1]] if first else re.findall(r"(?:^|\s)(\w+)(?==|\s|$)", line)
+    return list(dict.fromkeys(found))
 
 
 def _paths(prefix: str) -> list[str]:

@@ -18,13 +18,16 @@ def load(shell: InteractiveShell) -> None:
     if getattr(shell, ATTRIBUTE, None) is not None:
         return
     from dockmagic.notebook.completion import Completion
+    from dockmagic.notebook.inspection import Inspection
     from dockmagic.notebook.magics import DockerMagics
 
     magics = DockerMagics(shell)
     shell.register_magics(magics)
     completion = Completion(shell, magics)
     completion.install()
-    setattr(shell, ATTRIBUTE, (magics, completion))
+    inspection = Inspection(shell)
+    inspection.install()
+    setattr(shell, ATTRIBUTE, (magics, completion, inspection))
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -32,7 +35,8 @@ def unload(shell: InteractiveShell) -> None:
     registered: Any = getattr(shell, ATTRIBUTE, None)
     if registered is None:
         return
-    magics, completion = registered
+    magics, completion, inspection = registered
+    inspection.remove()
     completion.remove()
     magics.close()
     for kind in ("line", "cell"):

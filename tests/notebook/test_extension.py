@@ -10,6 +10,8 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from dockmagic.notebook.completion import complete_cell, complete_dockerfile, complete_line
 from dockmagic.notebook.errors import DockerError
+from dockmagic.notebook.imagepaths import next_parts
+from dockmagic.notebook.inspection import explain_cell
 
 
 class NoNames:
@@ -26,6 +28,10 @@ class NoNames:
 
     def volumes(self) -> list[str]:
         return ["data"]
+
+    def files(self, image: str, prefix: str) -> list[str]:
+        paths = {"alpine": ["/bin/", "/bin/sh", "/etc/", "/etc/passwd"], "busybox": ["/home/"]}
+        return next_parts(paths.get(image, []), prefix)
 
 
 def test_loading_is_quick_and_starts_nothing() -> None:
@@ -106,10 +112,56 @@ def test_completion_of_the_command_line(text: str, some: list[str], none: list[s
         ("FROM alpine\nCOPY --ch", ["--chmod=", "--chown="]),
         ("FROM alpine\nr", ["RUN"]),
         ("FROM alpine ", ["AS"]),
+        ("FROM alpine\nWORKDIR /", ["/bin/", "/etc/"]),
+        ("FROM alpine\nRUN ls /etc/p", ["/etc/passwd"]),
+        ("FROM busybox\nCOPY --from=alpine /b", ["/bin/"]),
+        ("FROM busybox\nCOPY --from=alpine bin/", ["bin/sh"]),
+        ("FROM alpine AS a\nFROM busybox\nCOPY --from=a /etc/", ["/etc/passwd"]),
+        ("FROM alpine AS a\nFROM busybox\nCOPY --from=0 /etc/", ["/etc/passwd"]),
+        ("FROM alpine AS a\nFROM a\nCOPY x /et", ["/etc/"]),
+        ("ARG NAME=1 OTHER\nFROM alpine\nENV HOME=/x\nRUN echo $", ["$NAME", "$OTHER", "$HOME"]),
+        ("ARG NAME\nFROM alpine\nRUN echo ${NA", ["${NAME}"]),
     ],
 )
 def test_completion_of_a_dockerfile(body: str, some: list[str]) -> None:
     assert set(some) <= set(complete_dockerfile(body, NoNames()))  # type: ignore[arg-type]
+
+
+def test_a_working_directory_is_a_folder() -> None:
+    assert complete_dockerfile("FROM alpine\nWORKDIR /etc/", NoNames()) == []  # type: ignore[arg-type]
+
+
+def test_what_is_below_the_first_line_is_known_there() -> None:
+    whole = "%%dockerfile --build-arg \nARG WHO=you\nFROM alpine AS first\n"
+    assert complete_cell("%%dockerfile --build-arg W", NoNames(), whole) == ["WHO="]  # type: ignore[arg-type]
+    assert complete_cell("%%dockerfile --target f", NoNames(), whole) == ["first"]  # type: ignore[arg-type]
+
+
+def test_parts_of_paths() -> None:
+    paths = ["/a", "/b/", "/b/c/", "/b/c/d", "/b/e", "/b0", "/ba/x"]
+    assert next_parts(paths, "/") == ["/a", "/b/", "/b0", "/ba/"]
+    assert next_parts(paths, "/b") == ["/b/", "/b0", "/ba/"]
+    assert next_parts(paths, "/b/") == ["/b/c/", "/b/e"]
+    assert next_parts(paths, "/b/c/d") == ["/b/c/d"]
+    assert next_parts(paths, "/z") == []
+
+
+@pytest.mark.parametrize(
+    ("code", "at", "said"),
+    [
+        ("%docker run --rm alpine", "run", "Usage:  docker run"),
+        ("r = %docker run --rm alpine", "--rm", "--rm\n\nAutomatically remove"),
+        ("%docker ps -a", "-a", "-a, --all\n\nShow all containers"),
+        ("%%dockerfile --no-cache\nFROM alpine", "--no", "--no-cache\n\nDo not use cache"),
+        ("%%dockerfile\nFROM alpine\nWORKDIR /srv", "WORK", "WORKDIR /path"),
+        ("%%dockerfile\nFROM alpine\nCOPY --from=x a b", "--from", "COPY --from\n\nCopy from a stage"),
+        ("%%docker run -i alpine sh\nRUN", "RUN", None),
+        ("print(1)\nlen", "len", None),
+    ],
+)
+def test_what_is_explained_in_a_cell(code: str, at: str, said: str | None) -> None:
+    found = explain_cell(code, code.index(at) + 1)
+    assert found is None if said is None else (found or "").startswith(said)
 
 
 @pytest.mark.parametrize(
