@@ -10,6 +10,7 @@ then ``:major:minor`` for a device, for which an empty regular file stands.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from typing import NamedTuple, TypeAlias
@@ -68,3 +69,12 @@ def write(target: PathOrFd, record: Recorded) -> bool:
     except OSError:
         return False
     return True
+
+
+def forget(target: PathOrFd) -> None:
+    """The file is root's again: take its record away, if it has one."""
+    with contextlib.suppress(OSError):  # ENODATA, ENOTSUP: there is none
+        if isinstance(target, int):
+            os.removexattr(target, ATTRIBUTE)
+        else:
+            os.removexattr(target, ATTRIBUTE, follow_symlinks=False)

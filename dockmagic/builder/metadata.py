@@ -83,6 +83,8 @@ class Applier:
         accessible = self._accessible(wanted.mode)
         plain = not wanted.uid and not wanted.gid and not wanted.mode & 0o7000
         if plain and wanted.mode & accessible == accessible:
+            if stat.S_ISDIR(wanted.mode):  # which may have been another's before; files are always new
+                ownership.forget(target)
             return
         ownership.write(target, ownership.Recorded(wanted.uid, wanted.gid, wanted.mode))
 

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
+import pytest
+
+from dockmagic.builder.tree import FolderTree
 from tests.builder.conftest import Workshop
 
 TEXT = """\
@@ -32,3 +38,23 @@ def test_owners_are_seen_in_the_tracer(traced: Workshop) -> None:
     text = "FROM busybox\nCOPY --chown=100:200 --chmod=640 a /a\nRUN stat -c '%u:%g %a' /a > /seen && cat /seen\n"
     built = traced.build(text, {"a": "1"}, no_cache=True)
     assert built.logs["[3/3] RUN stat -c '%u:%g %a' /a > /seen && cat /seen"] == "100:200 640\n"
+
+
+def test_a_folder_becomes_roots_again(traced: Workshop) -> None:
+    text = "FROM scratch\nCOPY --chown=99:99 d /d\nCOPY d /d\n"
+    built = traced.build(text, {"d/sub/f": "1"}, no_cache=True)
+    assert {path: (entry["uid"], entry["gid"]) for path, entry in built.files().items()}["d/sub/"] == (0, 0)
+    assert [(entry["uid"], entry["gid"]) for entry in built.layers[0]] == [(99, 99)] * 3
+
+
+def test_a_file_without_a_record_is_roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To whoever has no root's rights every file on the disk is their own; layers have them as root's."""
+    (tmp_path / "f").write_text("1")
+    mine = (tmp_path / "f").stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: 1234)
+    if mine == 0:
+        os.chown(tmp_path / "f", 1234, 1234)
+    recorded, plain = (FolderTree(str(tmp_path), recorded=flag).lstat("f") for flag in (True, False))
+    assert recorded is not None and plain is not None
+    assert (recorded.uid, recorded.gid) == (0, 0)
+    assert plain.uid == (mine or 1234)

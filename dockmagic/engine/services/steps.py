@@ -20,9 +20,9 @@ _COMMAND = re.compile(r'process "(?P<command>.*)" did not complete successfully:
 _FILES = {"FROM", "RUN", "COPY", "ADD", "WORKDIR"}
 """The instructions that BuildKit makes vertexes of."""
 _RUNNING = {"RUN", "CMD", "ENTRYPOINT", "ENV", "LABEL", "EXPOSE", "USER", "VOLUME", "STOPSIGNAL", "HEALTHCHECK"}
-_RUNNING |= {"SHELL", "ONBUILD", "WORKDIR"}
-_STDERR = 2
+_RUNNING |= {"SHELL", "ONBUILD", "WORKDIR", "ARG", "MAINTAINER"}
 """Those that the classic builder makes a container for."""
+_STDERR = 2
 
 
 @dataclass
