@@ -60,7 +60,17 @@ class Plan:
         return not self.outputs or any(output.image for output in self.outputs)
 
 
-@refusing(push="build, then docker push", attest="attestations are not made here")
+_LEGACY = "only docker's legacy builder takes it"
+
+
+@refusing(
+    push="build, then docker push", attest="attestations are not made here",
+    **dict.fromkeys(
+        ("cgroup_parent", "cpu_period", "cpu_quota", "cpu_shares", "cpuset_cpus", "cpuset_mems", "isolation", "memory",
+         "memory_swap", "security_opt", "squash"),
+        _LEGACY,
+    ),
+)  # fmt: skip
 def build(session: Session, options: Options, operands: list[str]) -> View | None:
     """Usage:  docker build [OPTIONS] PATH | URL | -
 
@@ -76,7 +86,10 @@ def build(session: Session, options: Options, operands: list[str]) -> View | Non
           --cache-from strings      Images to consider as cache sources
           --cache-to list           Cache export destinations (e.g., "type=local,dest=path/to/dir")
           --check                   Check the Dockerfile and don't build it
+          --compress                Compress the build context using gzip; nothing is gained on one machine
+          --disable-content-trust   Skip image verification (default true)
       -f, --file string             Name of the Dockerfile (Default is "PATH/Dockerfile")
+          --force-rm                Always remove intermediate containers; none are kept here
           --iidfile string          Write the image ID to the file
           --label list              Set metadata for an image
           --load                    Shorthand for "--output=type=docker"

@@ -21,7 +21,7 @@ def findings(source: Source, folder: Path | None = None, target: str = "", *, al
 
 
 def show_checks(source: Source | None, folder: Path | None = None, target: str = "") -> View:
-    """The view of a Dockerfile's checks. Raises CommandError when it can't be read, or BuildKit's rules find something."""
+    """The checks of a Dockerfile. Raises CommandError when it can't be read, or BuildKit's rules find something."""
     if source is None:
         raise CommandError("ERROR: --check wants a Dockerfile that is here, not an archive or a URL")
     source.refuse()
