@@ -26,7 +26,7 @@ from tests.support import services
 
 pytestmark = [
     pytest.mark.skipif(os.environ.get("DOCKMAGIC_RUNTIME") != "tracer", reason="about the tracer"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
 ]
 __all__ = ["debian_image"]
 PACKAGES = "gcc libc6-dev python3-pip git redis-server dbus openssh-client"
@@ -55,6 +55,11 @@ for size in (20, 90, 107):
     client.connect(name)
     print(len(server.getsockname()), len(client.getpeername()), os.path.exists(name))
 print(sorted(map(len, os.listdir("/tmp"))))
+one, two = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in "12")
+one.bind(("0.0.0.0", 5555))
+two.bind(("127.0.0.1", 5556))
+two.sendmsg([b"text"], [], 0, ("127.0.0.1", 5555))
+print(*one.recvmsg(10))
 """
 
 
@@ -69,7 +74,7 @@ def userland(debian_image: str, embedded: str, tmp_path_factory: pytest.TempPath
     )
     done = subprocess.run(
         [sys.executable, "-m", "dockmagic", "build", "--progress", "plain", "-t", "userland", str(folder)],
-        env={**os.environ, "DOCKMAGIC_HOST": embedded}, capture_output=True, text=True, timeout=280, check=False,
+        env={**os.environ, "DOCKMAGIC_HOST": embedded}, capture_output=True, text=True, timeout=560, check=False,
     )  # fmt: skip
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     return "userland"
@@ -122,9 +127,9 @@ def test_sixteen_threads(userland: str, embedded: str) -> None:
     assert _lines(embedded, userland, f"python3 -c '{THREADS}'") == ["16 {50}"]
 
 
-def test_sockets_with_long_names(userland: str, embedded: str) -> None:
+def test_sockets_have_the_containers_addresses(userland: str, embedded: str) -> None:
     lines = _lines(embedded, userland, f"python3 -c '{SOCKETS}'")
-    assert lines == ["20 20 True", "90 90 True", "107 107 True", "[15, 85, 102]"]
+    assert lines == ["20 20 True", "90 90 True", "107 107 True", "[15, 85, 102]", "b'text' [] 0 ('127.0.0.1', 5556)"]
 
 
 def test_copies_keep_modes(userland: str, embedded: str) -> None:

@@ -8,8 +8,10 @@ import socket
 import stat
 import struct
 from collections.abc import Callable
+from functools import partial
 
 from dockmagic.runtime.tracer.guest import CHANGED, Guest, Handler
+from dockmagic.runtime.tracer.handlers.datagrams import Datagrams
 from dockmagic.runtime.tracer.kernel import AT_FDCWD
 from dockmagic.runtime.tracer.network import Network, is_internet
 from dockmagic.runtime.tracer.task import Task
@@ -49,6 +51,8 @@ class Sockets:
         if self._network is not None:
             table["recvfrom"] = self._asking(4, 5, peer=True)
             table["accept"] = table["accept4"] = self._asking(1, 2, peer=True)
+            inward = partial(self._inward, peer=True)
+            table.update(Datagrams(self._guest, partial(self._outward, binding=False), inward).table())
         return table
 
     # --- towards the kernel ---
