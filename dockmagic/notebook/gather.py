@@ -1,4 +1,4 @@
-"""Dockerfile cells put together: one stage a cell, named as the cell's tag, so that later cells may build on it."""
+"""Dockerfile cells put together, and a Dockerfile taken apart: one stage a cell, named as the cell's tag."""
 
 from __future__ import annotations
 
@@ -74,3 +74,41 @@ def _named(body: str, tag: str) -> str:
         return body
     line = stages[-1]
     return f"{body[: line.end()].rstrip()} AS {name}{body[line.end() :]}"
+
+
+def cells_of(text: str) -> list[str]:
+    """A cell for each stage of a Dockerfile, tagged as the stage is named, so that later ones build on it.
+
+    What stands before the first FROM is in every cell. Raises CommandError where there is no stage.
+    """
+    from dockmagic.dockerfile import parse
+
+    lines = text.splitlines()
+    nodes = parse(text).nodes
+    begins = [node.start_line - 1 for node in nodes if node.keyword.upper() == "FROM"]
+    if not begins:
+        raise CommandError("no build stage in this Dockerfile")
+    found = [re.search(r"(?i)\sAS\s+(\S+)\s*$", lines[line]) for line in begins]
+    names = [match[1].lower() if match else f"stage-{index}" for index, match in enumerate(found)]
+    for node in nodes:
+        if node.keyword.upper() == "COPY":
+            lines[node.start_line - 1] = re.sub(
+                r"--from=(\d+)(?=\s)",
+                lambda match: f"--from={names[int(match[1])]}" if int(match[1]) < len(names) else match[0],
+                lines[node.start_line - 1],
+            )
+    begins = [_above(lines, line) for line in begins]
+    if not found[-1]:
+        names[-1] = ""
+    cells = []
+    for name, begin, end in zip(names, begins, [*begins[1:], len(lines)], strict=True):
+        body = "\n".join([*lines[: begins[0]], *lines[begin:end]]).strip("\n")
+        cells.append(f"%%dockerfile{f' -t {name}' if name else ''}\n{body}")
+    return cells
+
+
+def _above(lines: list[str], line: int) -> int:
+    """Where the comments directly above ``line`` begin; what may be a directive stays above all stages."""
+    while line > 1 and lines[line - 1].startswith("#") and not re.match(r"#\s*\w+\s*=", lines[line - 1]):
+        line -= 1
+    return line

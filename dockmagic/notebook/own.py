@@ -11,7 +11,7 @@ from dockmagic.commands.errors import CommandError, OperandError
 from dockmagic.commands.flags import Options
 from dockmagic.commands.session import Session
 from dockmagic.notebook.freeze import frozen_dockerfile, modules_of
-from dockmagic.notebook.gather import gather, gather_file, replayed
+from dockmagic.notebook.gather import cells_of, gather, gather_file, replayed
 from dockmagic.notebook.registry import Registry
 from dockmagic.views.text import Text
 from dockmagic.views.view import View
@@ -39,7 +39,8 @@ DOCKERFILE = usage.read(
     Each cell's image is a stage, named as its tag, so that a later cell may build on it.
 
     Options:
-          --import string   Make a cell of this Dockerfile, instead of gathering
+          --import string   Make a cell of this Dockerfile, instead of gathering; with --output NOTEBOOK.ipynb a
+                            notebook with a cell for each stage
       -o, --output string   Write to a file, instead of showing
     """
 )
@@ -103,6 +104,8 @@ def _dockerfile(shell: InteractiveShell, options: Options, operands: list[str]) 
             raise CommandError(
                 f"can't read {options.text('import')}: {(error.strerror or str(error)).lower()}"
             ) from None
+        if options.given("output"):
+            return _give(_notebook(cells_of(text)), options)
         shell.set_next_input(f"%%dockerfile\n{text}")
         return None
     kernel: Any = getattr(shell, "kernel", None)
@@ -116,6 +119,15 @@ def _dockerfile(shell: InteractiveShell, options: Options, operands: list[str]) 
     if not gathered.strip():
         raise CommandError("no Dockerfile cell has been run here yet")
     return _give(gathered, options)
+
+
+def _notebook(cells: list[str]) -> str:
+    """A notebook's file with these code cells."""
+    import nbformat
+
+    made = [nbformat.v4.new_code_cell(source) for source in ["%load_ext dockmagic", *cells]]
+    spec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return str(nbformat.writes(nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": spec})))
 
 
 def _freeze(shell: InteractiveShell, options: Options, operands: list[str]) -> View | None:

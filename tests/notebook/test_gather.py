@@ -6,12 +6,14 @@ import json
 import types
 from pathlib import Path
 
+import nbformat
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from dockmagic.commands.errors import CommandError
 from dockmagic.dockerfile import instructions, parse
 from dockmagic.notebook.freeze import frozen_dockerfile, modules_of
-from dockmagic.notebook.gather import gather, gather_file, replayed
+from dockmagic.notebook.gather import cells_of, gather, gather_file, replayed
 
 CELLS = [
     "%load_ext dockmagic",
@@ -50,6 +52,41 @@ def test_a_notebooks_file_is_gathered(tmp_path: Path) -> None:
         gather_file(path)
     with pytest.raises(CommandError, match="no such file"):
         gather_file(tmp_path / "none.ipynb")
+
+
+SEVERAL = """# syntax=docker/dockerfile:1
+ARG BASE=alpine
+# what is built
+FROM $BASE AS Build
+RUN <<END
+FROM here it is only text
+END
+
+FROM scratch
+COPY --from=0 /a /a
+
+# what runs
+FROM $BASE
+COPY --chmod=755 --from=1 /a /b
+"""
+
+
+def test_a_dockerfile_becomes_a_cell_a_stage() -> None:
+    first, second, third = cells_of(SEVERAL)
+    head = "# syntax=docker/dockerfile:1\nARG BASE=alpine\n"
+    assert first.startswith(f"%%dockerfile -t build\n{head}# what is built\nFROM $BASE AS Build\nRUN <<END\nFROM here")
+    assert second == f"%%dockerfile -t stage-1\n{head}FROM scratch\nCOPY --from=build /a /a"
+    assert third == f"%%dockerfile\n{head}# what runs\nFROM $BASE\nCOPY --chmod=755 --from=stage-1 /a /b"
+    with pytest.raises(CommandError, match="no build stage"):
+        cells_of("ARG X=1\n")
+
+
+def test_a_dockerfile_becomes_a_notebook(tmp_path: Path, ip: InteractiveShell) -> None:
+    (tmp_path / "Dockerfile").write_text(SEVERAL)
+    ip.run_line_magic("dockmagic", f"dockerfile --import {tmp_path}/Dockerfile -o {tmp_path}/book.ipynb")
+    book = nbformat.read(tmp_path / "book.ipynb", as_version=4)
+    nbformat.validate(book)
+    assert [cell.source for cell in book.cells] == ["%load_ext dockmagic", *cells_of(SEVERAL)]
 
 
 def test_an_environment_is_frozen_with_its_versions() -> None:
