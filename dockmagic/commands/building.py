@@ -280,6 +280,8 @@ def _build(session: Session, plan: Plan) -> BuildResult:
     if decoder.outcome.error:
         if live:
             live.close(progress)
+        if printer:
+            printer.failed()
         raise _failure(session, plan, progress, decoder.outcome)
     if plan.images:
         session.last_image = decoder.outcome.image_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from dockmagic.views.view import clean
 if TYPE_CHECKING:
     from dockmagic.commands.console import Console
 
+_LAST = 10
+"""lines of a failed step's output that are told again at the end"""
 _SHARE = 0.05
 _SECONDS = 5.0
 """A status that goes on is told again when it has come this far, or after this long."""
@@ -28,6 +31,8 @@ class _Shown:
     """when it began"""
     lines: list[str] = field(default_factory=list)
     """to be printed"""
+    last: deque[str] = field(default_factory=lambda: deque(maxlen=_LAST))
+    """of what it wrote"""
     ended: bool = False
 
 
@@ -84,9 +89,22 @@ class PlainPrinter:
         if not step.rest:
             step.at = when
         for line in lines:
-            step.lines.append(_log_line(step, line))
+            PlainPrinter._said(step, line)
             step.at = when
         step.rest = rest
+
+    @staticmethod
+    def _said(step: _Shown, line: bytes) -> None:
+        text = _log_line(step, line)
+        step.lines.append(text)
+        step.last.append(text)
+
+    def failed(self) -> None:
+        """After a build that failed: the steps' last lines again."""
+        for step in self._steps.values():
+            if step.vertex.error and not step.vertex.error.endswith("context canceled"):
+                said = "".join(f"{line}\n" for line in step.last)
+                self._write(f"------\n > {clean(step.vertex.name)}:\n{said}------\n")
 
     def _print(self, step: _Shown) -> None:
         completed = step.vertex.completed is not None or bool(step.vertex.error)
@@ -95,7 +113,7 @@ class PlainPrinter:
                 self._lines(step)
             return
         if completed and step.rest:
-            step.lines.append(_log_line(step, step.rest))
+            self._said(step, step.rest)
             step.rest = b""
         self._lines(step)
         if completed:

@@ -106,6 +106,13 @@ def test_plain_progress_is_lines(shell: Shell) -> None:
     assert any(line.startswith(f"{named.split()[0]} DONE ") for line in lines)
 
 
+def test_plain_progress_tells_a_failed_steps_last_lines_again(shell: Shell) -> None:
+    with pytest.raises(CommandError):
+        shell("build", "--progress", "plain", "-", stdin=b"FROM alpine\nRUN echo said; exit 3\n")
+    told = shell.console.stderr.decode()
+    assert re.search(r"\n------\n > \[2/2\] RUN echo said; exit 3:\n\d+\.\d{3} said\n------\n$", told)
+
+
 def test_outputs_are_written(shell: Shell, engine: str, tmp_path: Path) -> None:
     """A daemon of Docker's needs a session for them; ours writes them itself."""
     dockerfile = b"FROM scratch\nCOPY <<EOF /d/f\nhello\nEOF\n"
