@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,12 +123,13 @@ def _dockerfile(shell: InteractiveShell, options: Options, operands: list[str]) 
 
 
 def _notebook(cells: list[str]) -> str:
-    """A notebook's file with these code cells."""
-    import nbformat
-
-    made = [nbformat.v4.new_code_cell(source) for source in ["%load_ext dockmagic", *cells]]
+    """A notebook's file with these code cells, in nbformat 4.5."""
+    sources = ["%load_ext dockmagic", *cells]
+    shape: dict[str, Any] = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
+    made = [{**shape, "id": f"cell-{number}", "source": source} for number, source in enumerate(sources)]
     spec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    return str(nbformat.writes(nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": spec})))
+    book = {"cells": made, "metadata": {"kernelspec": spec}, "nbformat": 4, "nbformat_minor": 5}
+    return json.dumps(book, indent=1, ensure_ascii=False) + "\n"
 
 
 def _freeze(shell: InteractiveShell, options: Options, operands: list[str]) -> View | None:
