@@ -109,7 +109,7 @@ def _tell_checks(plan: Plan, folder: Path) -> None:
         return
     found = findings(source, folder, plan.target, all_stages=False)
     if found:
-        show(Checks(source.text, found, source.name))
+        show(Checks(source.text, found, source.name, asked=False))
     plan.checked = True
 
 

@@ -26,17 +26,20 @@ class Finding:
 
 
 class Checks(View):
-    """The findings on ``source``."""
+    """The findings on ``source``. ``asked``: by --check, so that warnings that are not there are told of too."""
 
-    def __init__(self, source: str, findings: Sequence[Finding], name: str = "Dockerfile") -> None:
+    def __init__(
+        self, source: str, findings: Sequence[Finding], name: str = "Dockerfile", *, asked: bool = True
+    ) -> None:
         self.source = source
         self.findings = list(findings)
         self.name = name
+        self.asked = asked
 
     @property
     def good(self) -> bool:
-        """Whether BuildKit's rules find nothing."""
-        return all(f.own for f in self.findings)
+        """Whether to say that BuildKit's rules find nothing."""
+        return self.asked and all(f.own for f in self.findings)
 
     def marked(self) -> list[tuple[int, str, list[Finding]]]:
         """(line number, line, its findings) of the lines that have some."""

@@ -223,3 +223,11 @@ def test_a_layer_on_its_way_tells_how_far() -> None:
     made = PullProgress()
     made.add({"status": "Downloading", "id": "abc", "progressDetail": {"current": 5_000_000, "total": 10_000_000}})
     assert '<progress value="5000000" max="10000000"></progress> 5MB of 10MB' in made.html()
+
+
+def test_hints_before_a_build_say_nothing_of_warnings() -> None:
+    hint = [Finding("RemovedInLaterLayer", "gone too late", "", "", 2, own=True)]
+    before = Checks("FROM a\nRUN rm x", hint, "cell", asked=False)
+    assert before.text() == "cell:2 | RUN rm x\n  HINT: RemovedInLaterLayer: gone too late"
+    assert "<a" not in before.html() and "Check complete" not in before.html()
+    assert Checks("FROM a\nRUN rm x", hint).text().startswith("Check complete, no warnings found.\n")
