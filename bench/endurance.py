@@ -39,7 +39,7 @@ def rows() -> Iterator[Row]:
         engine.forget_peak()
 
         began = time.perf_counter()
-        failed = sum(not _succeeds(lambda number=number: load.run(client, number)) for number in range(RUNS))
+        failed = load.one_after_the_other(load.run, RUNS)
         taken = (time.perf_counter() - began) * 1000
         yield Row(f"{RUNS} run --rm, one after the other: failures", failed, goal=0, unit="")
         yield Row("  one of them on average", taken / RUNS)
@@ -85,6 +85,13 @@ class Load:
         text = f"FROM alpine\nRUN echo {number} > /number\nRUN cat /number\n"
         built, _ = client.images.build(fileobj=io.BytesIO(text.encode()), nocache=True, rm=True)
         client.images.remove(built.id, force=True)
+
+    def one_after_the_other(self, action: Callable[[docker.DockerClient, int], None], count: int) -> int:
+        """How many of ``count`` failed."""
+        client = docker.DockerClient(base_url=self._url, timeout=300)
+        failed = sum(not _succeeds(lambda number=number: action(client, number)) for number in range(count))
+        client.close()
+        return failed
 
     def side_by_side(self, action: Callable[[docker.DockerClient, int], None], count: int) -> int:
         """How many of ``count`` at once failed, each with a client of its own."""

@@ -158,3 +158,9 @@ def test_rotation_keeps_the_newest(box, api) -> None:
 def test_log_settings_that_cannot_be(box, api, log) -> None:
     with pytest.raises(Exception, match=r"log|Log"):
         box.start(LOOP, host={"log_config": log})
+
+
+def test_details(box, api, raw) -> None:
+    id = box.start(["echo", "x"], tty=True)
+    api.wait(id)
+    assert raw().ask("GET", f"/v1.41/containers/{id}/logs?stdout=1&details=1").body == b" x\r\n"

@@ -97,6 +97,7 @@ class ContainerRoutes:
             until=clock.parse_moment(request.text("until"), "until"),
             tail=int(tail) if tail.isdecimal() else -1,
             timestamps=request.flag("timestamps"),
+            details=request.flag("details"),
         )
         logs.check(container, wanted)
 

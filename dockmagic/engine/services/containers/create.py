@@ -238,16 +238,16 @@ class Maker:
         return [c.id for c in self._registry.all() if any(point.name == name for point in c.record.mounts)]
 
     def _name_by_ids(self, host: dict[str, Any]) -> None:
-        """Name the containers whose namespaces this one joins by their ids: names may change. Raises NotFound."""
+        """Name the containers whose namespaces this one joins by ids: names may change. Raises InvalidParameter."""
         for mode in ("NetworkMode", "PidMode", "IpcMode"):
             kind, _, reference = host[mode].partition(":")
             if kind != "container":
                 continue
             try:
                 host[mode] = f"container:{self._registry.get(reference).id}"
-            except NotFound:
-                if mode != "NetworkMode":  # told when it starts
-                    raise
+            except NotFound as error:
+                if mode != "NetworkMode":  # told when it starts; clients take a 404 for a missing image
+                    raise InvalidParameter(str(error)) from None
 
     def _linked(self, host: Mapping[str, Any]) -> list[str] | None:
         """The links asked for, by the others' ids: names may change."""

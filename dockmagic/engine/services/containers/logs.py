@@ -30,6 +30,8 @@ class LogRequest:
     until: int = 0
     tail: int = -1
     timestamps: bool = False
+    details: bool = False
+    """Put the log options' attributes before each line: there are none to tell, as with dockerd's defaults."""
 
 
 def check(container: Container, request: LogRequest) -> None:
@@ -110,6 +112,8 @@ class _Renderer:
                 self.past = True
                 break
             data = text.encode("utf-8", "surrogatepass")
+            if request.details:
+                data = b" " + data
             if request.timestamps:
                 data = _padded(time).encode() + b" " + data
             if self._framed:

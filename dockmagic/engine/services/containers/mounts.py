@@ -79,7 +79,7 @@ class MountResolver:
         source = mount.get("Source") or ""
         where = f'invalid mount config for type "{kind}"'
         if kind not in {"bind", "volume", "tmpfs", "image"}:
-            raise InvalidParameter(f'{where}: mount type unknown: "{kind}"' if kind else 'mount type unknown: ""')
+            raise InvalidParameter(f"{where}: mount type unknown")
         if not mount.get("Target"):
             raise InvalidParameter(f"{where}: field Target must not be empty")
         destination = _destination(mount["Target"], f"{where}")
@@ -161,7 +161,8 @@ class MountResolver:
         try:
             other = self._containers.get(reference)
         except NotFound:
-            raise NotFound(f"No such container: {reference}") from None
+            # no 404: clients take that of create for a missing image, and pull
+            raise InvalidParameter(f"No such container: {reference}") from None
         for point in other.record.mounts:
             if point.type != "tmpfs":
                 rw = point.rw and mode != "ro"
