@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-MODULES = ("engines", "builds", "latency", "memory", "tracer", "layers")
+MODULES = ("engines", "builds", "latency", "memory", "notebook", "tracer", "layers")
 
 
 def main() -> None:

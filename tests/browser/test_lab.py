@@ -59,7 +59,7 @@ def test_a_terminal_takes_input_and_leaves_text(book: Book, lab: Lab) -> None:
     screen = cell.locator(".xterm-rows")
     screen.get_by_text("/ #").first.wait_for()
     book.page.keyboard.type("stty size | tr ' ' x; echo typed | tr a-z A-Z\n")
-    screen.get_by_text("TYPED").wait_for()
+    screen.get_by_text("TYPED", exact=True).wait_for()
     book.page.keyboard.type("sleep 1000 && echo never\n")
     screen.get_by_text("echo never").wait_for()
     book.page.keyboard.press("Control+c")
@@ -73,7 +73,7 @@ def test_a_terminal_takes_input_and_leaves_text(book: Book, lab: Lab) -> None:
         }"""
     )
     book.page.keyboard.press("Enter")
-    screen.get_by_text("detsap").wait_for()
+    screen.get_by_text("detsap", exact=True).wait_for()
     book.page.keyboard.type("true\n")
     book.page.keyboard.press("Control+d")
     text = book.text(TERMINAL)
