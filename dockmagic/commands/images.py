@@ -73,7 +73,8 @@ def images(session: Session, options: Options, operands: list[str]) -> View | No
     now, trunc = time.time(), not options.on("no-trunc")
     rows: list[Row] = []
     for image in sorted(found, key=lambda i: -i["Created"]):
-        rows += image_rows(image, now, trunc, digests or ".Digest" in form)
+        shown = image_rows(image, now, trunc, digests or ".Digest" in form)
+        rows += [{**row, "Containers": "N/A"} for row in shown]  # counted by docker system df alone
     columns = ["Repository", "Tag", "Digest", "ID", "CreatedSince", "Size"] if digests else None
     return IMAGES.show(rows, form, quiet=options.on("quiet"), columns=columns)
 
