@@ -329,7 +329,8 @@ def _result(session: Session, plan: Plan, progress: BuildProgress, image_id: str
         tree = None
     if plan.checked:
         progress.warnings.clear()
-    others = [s for s in progress.instructions if s not in own]
+    # An engine tells of another stage's base in some builds and not in others.
+    others = [s for s in progress.instructions if s not in own and not s.is_base]
     return BuildResult(image_id, tags, tree, progress, others)
 
 
