@@ -87,8 +87,9 @@ def test_killed_in_the_middle_of_a_build(tmp_path: Path, victim: Callable[[str, 
         )  # fmt: skip
         assert build.stdout is not None
         assert any("started" in line for line in build.stdout)
-        sleeping = _running(marker)
-        assert sleeping
+        deadline = time.monotonic() + SECONDS
+        while not (sleeping := _running(marker)):  # the shell speaks before its children run their program
+            assert time.monotonic() < deadline, "nothing sleeps"
         os.kill(victim(url, sleeping[0]), signal.SIGKILL)
         deadline = time.monotonic() + SECONDS
         while _running(marker):
