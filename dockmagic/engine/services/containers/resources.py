@@ -121,8 +121,6 @@ def not_kept(config: Mapping[str, Any], capability: Capability) -> list[str]:
 def _traced(config: Mapping[str, Any]) -> list[str]:
     """What only namespaces could give."""
     lines = []
-    if config["NetworkMode"] == "none":
-        lines.append("The tracer tier can't take the network away: connections leave as the host's.")
     if config["Sysctls"]:
         lines.append("The tracer tier has no namespaces: sysctls discarded.")
     if config["Privileged"] or config["CapAdd"]:
