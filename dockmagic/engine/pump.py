@@ -90,8 +90,8 @@ class _Way:
 
 def pump(
     client: socket.socket, stream: socket.socket, typed: bytes, keys: DetachKeys | None = None, *, frame: bool = False
-) -> None:
-    """Carry bytes until the stream's output has ended, the client is gone, or it typed the detach keys.
+) -> bool:
+    """Carry bytes until the stream's output has ended (True), the client is gone, or it typed the detach keys.
 
     The client's half-close goes on to the stream; output goes on after it. Hand the client to :func:`finish` then.
     ``frame`` puts raw output (a terminal's) into frames of standard output, for a client that asked for them.
@@ -118,7 +118,7 @@ def pump(
             poll.register(fd, events)
         ready = dict(poll.poll(1 if held else None))
         if ready.get(client.fileno(), 0) & (select.POLLHUP | select.POLLERR):
-            return  # gone for good: a half-closed client is not
+            return False  # gone for good: a half-closed client is not
         if not held and ready.get(stream.fileno(), 0) & (select.POLLIN | select.POLLHUP) and not down.waiting:
             output = down.read()
             down.waiting = memoryview(as_frame(output) if frame and output else output)
@@ -132,9 +132,10 @@ def pump(
             if keys and data:
                 data, detached = keys.pass_on(data)
                 if detached:
-                    return
+                    return False
             up.waiting = memoryview(data)
             up.write()
+    return True
 
 
 def tell(client: socket.socket, text: str, *, framed: bool) -> None:

@@ -97,8 +97,8 @@ class AttachRoutes:
                     return
                 assert stream is not None
                 with stream:
-                    pump(client, stream, typed, keys, frame=framed and one.tty)
-                    one.ended.wait(5)  # a client asks for the exit code as soon as the output ends
+                    if pump(client, stream, typed, keys, frame=framed and one.tty):
+                        one.ended.wait(5)  # a client asks for the exit code as soon as the output ends
             finally:
                 finish(client)
 
