@@ -37,11 +37,7 @@ class SystemRoutes:
         return json_response(versions.info(self._system.info(), request.version))
 
     def _df(self, request: Request) -> Answer:
-        shape = self._usage.shape(request.query.get("type"))
-        if request.version >= (1, 44):
-            for image in shape["Images"] or ():
-                image.pop("VirtualSize")
-        return json_response(shape)
+        return json_response(versions.disk_usage(self._usage.shape(request.query.get("type")), request.version))
 
     def _follow(self, request: Request) -> Answer:
         since = clock.parse_moment(request.text("since"), "since")

@@ -44,6 +44,14 @@ def images(shapes: list[dict[str, Any]], version: Version) -> list[dict[str, Any
     return shapes
 
 
+def disk_usage(shape: dict[str, Any], version: Version) -> dict[str, Any]:
+    """A SystemDataUsageResponse."""
+    if version >= (1, 44):
+        for one in shape["Images"] or ():
+            one.pop("VirtualSize")
+    return shape
+
+
 def container(shape: dict[str, Any], version: Version) -> dict[str, Any]:
     """A ContainerInspectResponse."""
     if version < (1, 45):

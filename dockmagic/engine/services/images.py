@@ -151,10 +151,7 @@ class Images:
         asked = [wanted.get(key) or "" for key in keys]
         actual = [config.get(key) or "" for key in keys]
         if asked[:2] != actual[:2] or (asked[2] and actual[2] and asked[2] != actual[2]):
-            raise NotFound(
-                f"image with reference {name} was found but does not match the specified platform: wanted "
-                f"{'/'.join(filter(None, asked))}, actual: {'/'.join(filter(None, actual))}"
-            )
+            raise other_platform(name, "/".join(filter(None, asked)), "/".join(filter(None, actual)))
 
     def history(self, name: str) -> list[dict[str, Any]]:
         """The API's HistoryResponseItem list, newest first. Raises NotFound."""
@@ -288,6 +285,14 @@ def _full_config(config: dict[str, Any]) -> dict[str, Any]:
         "Image": "", "Volumes": None, "WorkingDir": "", "Entrypoint": None, "OnBuild": None, "Labels": None,
     }  # fmt: skip
     return {**defaults, **{name: value for name, value in config.items() if value is not None}}
+
+
+def other_platform(reference: str, wanted: str, actual: str) -> NotFound:
+    """An image is there, but for another platform (containerd's words)."""
+    return NotFound(
+        f"image with reference {reference} was found but does not match the specified platform: "
+        f"wanted {wanted}, actual: {actual}"
+    )
 
 
 def _container_config(config: dict[str, Any]) -> dict[str, Any]:

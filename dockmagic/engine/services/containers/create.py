@@ -24,6 +24,7 @@ from dockmagic.engine.services.containers.record import Container, MountPoint, R
 from dockmagic.engine.services.containers.registry import ContainerRegistry
 from dockmagic.engine.services.copytree import copy_content
 from dockmagic.engine.services.events import Events
+from dockmagic.engine.services.images import other_platform
 from dockmagic.engine.services.networks.endpoints import Endpoints
 from dockmagic.engine.services.networks.links import split
 from dockmagic.engine.services.volumes import Volumes
@@ -305,10 +306,7 @@ def _check_platform(image: StoredImage, reference: str, wanted: str) -> None:
     asked, is_for = Platform.parse(wanted), Platform.of(image.config)
     same = (asked.os, asked.architecture) == (is_for.os, is_for.architecture)
     if not same or is_for.variant not in ("", asked.variant):
-        raise NotFound(
-            f"image with reference {reference} was found but does not match the specified platform: "
-            f"wanted {asked}, actual: {is_for}"
-        )
+        raise other_platform(reference, str(asked), str(is_for))
 
 
 def _check_working_folder(rootfs: str, path: str) -> None:

@@ -105,7 +105,7 @@ def not_kept(config: Mapping[str, Any], capability: Capability) -> list[str]:
     if not cgroups:
         missing |= _BY_CGROUPS
     if capability.tier == "tracer":
-        del missing["Memory"]  # its tracer adds up what the container uses
+        missing.pop("Memory", None)  # its tracer adds up what the container uses
     lines = [
         f"Your kernel does not support {what} or the cgroup is not mounted. {consequence}."
         for name, (what, consequence) in missing.items()
