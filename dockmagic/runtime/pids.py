@@ -1,8 +1,14 @@
-"""All processes of a container, as the engine's pid namespace numbers them."""
+"""Processes by their numbers: all of a container's, as the engine's pid namespace numbers them, and when one began."""
 
 from __future__ import annotations
 
 import os
+
+
+def started_at(pid: int) -> str:
+    """When a process started, in clock ticks since boot: with its pid, its identity. Raises OSError when it is gone."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].split()[19].decode()
 
 
 def pids_of(first: int) -> list[int]:

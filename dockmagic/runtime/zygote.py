@@ -24,6 +24,7 @@ from typing import NoReturn
 
 from dockmagic.runtime import libc, messages
 from dockmagic.runtime.namespaces.ground import Ground
+from dockmagic.runtime.pids import started_at
 from dockmagic.runtime.protocols import Tier
 from dockmagic.runtime.spec import Spec
 
@@ -236,22 +237,16 @@ def _remove(path: str) -> None:
         pass
 
 
-def _started_at(pid: int) -> str:
-    """When a process started, in clock ticks since boot: with its pid, its identity. Raises OSError when it is gone."""
-    with open(f"/proc/{pid}/stat", "rb") as file:
-        return file.read().rpartition(b")")[2].split()[19].decode()
-
-
 def _leave_note(path: str) -> None:
     with open(path, "w", encoding="ascii") as file:
-        file.write(_started_at(os.getpid()))
+        file.write(started_at(os.getpid()))
 
 
 def shim_of_note(note: Path) -> int:
     """The pid of the living shim that a file of the registry speaks of, or 0."""
     try:
         pid = int(note.name)
-        return pid if note.read_text(encoding="ascii") == _started_at(pid) else 0
+        return pid if note.read_text(encoding="ascii") == started_at(pid) else 0
     except (OSError, ValueError):
         return 0
 

@@ -16,6 +16,7 @@ import socket
 from dataclasses import dataclass
 
 from dockmagic.runtime import messages
+from dockmagic.runtime.pids import started_at
 from dockmagic.runtime.protocols import StartError
 from dockmagic.runtime.spec import Spec
 from dockmagic.runtime.tracer import kernel
@@ -73,8 +74,7 @@ def name_of(pid: int) -> str:
 
     Raises OSError when there is no such process.
     """
-    with open(f"/proc/{pid}/stat", "rb") as file:
-        return f"{pid}-{file.read().rpartition(b')')[2].split()[19].decode()}"
+    return f"{pid}-{started_at(pid)}"
 
 
 def is_left(name: str) -> bool:
