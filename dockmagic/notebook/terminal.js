@@ -1,7 +1,7 @@
 // A cell's terminal. The kernel puts xterm.js before this: `xterm` and `fitAddon` are what its files export.
 //
 // Messages to the kernel: ready {view, rows, cols}, in {data} with bytes as a buffer, size {rows, cols}.
-// Messages from the kernel: replay {view} with what was written before this view came, out with bytes, end.
+// Messages from the kernel: replay {view} with what was written before this view came, out with bytes.
 
 const encoder = new TextEncoder();
 
@@ -49,8 +49,6 @@ function render({ model, el }) {
       terminal.write(bytes(buffers[0]));
     } else if (message.type === "out" && replayed) {
       terminal.write(bytes(buffers[0]));
-    } else if (message.type === "end") {
-      terminal.options.disableStdin = true;
     }
   };
   model.on("msg:custom", receive);

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, overload
 
 from dockmagic.views.view import View, clean, render
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A picture in a cell: its ``address``, what it shows in ``words``, its size in pixels."""
+
+    address: str
+    words: str
+    width: int
+    height: int
 
 
 class Table(View):
@@ -62,7 +73,12 @@ class Table(View):
     def html(self) -> str:
         if self._lines is not None:
             return render("text.html", content=self._lines)
-        return render("table.html", columns=self.columns, rows=self.rows, caption=self.caption)
+        return render("table.html", columns=self.columns, rows=self.rows, caption=self.caption, chart=self.chart)
+
+    def chart(self, row: dict[str, Any], key: str) -> Chart | None:
+        """What is drawn beside the text of a row's column; here nothing."""
+        del row, key
+        return None
 
 
 def columns_text(rows: Sequence[Sequence[str]], least: int = 10, gap: int = 3) -> str:

@@ -6,8 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dockmagic.views.table import Table
-from dockmagic.views.view import render
+from dockmagic.views.table import Chart, Table
 
 WIDTH, HEIGHT = 120, 24
 
@@ -27,17 +26,14 @@ class Usage(Table):
         super().__init__(columns, rows)
         self.history = {key: list(samples)[-KEPT:] for key, samples in history.items()}
 
-    def chart(self, row: dict[str, Any], key: str) -> tuple[str, str] | None:
-        """(address of an image, the same in words) of a row's column; None where there is nothing to draw."""
+    def chart(self, row: dict[str, Any], key: str) -> Chart | None:
+        """The samples of a row's column; None where there is nothing to draw."""
         place = {"CPUPerc": 0, "MemPerc": 1}.get(key)
         samples = self.history.get(str(row.get("ID")), [])
         if place is None or not samples:
             return None
         values = [sample[place] for sample in samples]
-        return _image(values, max(100.0, *values)), _words(values)
-
-    def html(self) -> str:
-        return render("usage.html", columns=self.columns, rows=self.rows, chart=self.chart, width=WIDTH, height=HEIGHT)
+        return Chart(_image(values, max(100.0, *values)), _words(values), WIDTH, HEIGHT)
 
 
 def _words(values: Sequence[float]) -> str:
