@@ -38,7 +38,10 @@ def _body(options: Options, image: str, command: list[str]) -> Body:
         "Image": image,
         "Cmd": command or None,
         "Env": environment(options.all("env-file"), options.each("env", checked.env)),
-        "Labels": {**key_values(_lines(options.all("label-file"))), **key_values(options.each("label", checked.label))},
+        "Labels": {
+            **key_values(_labels(options.all("label-file"))),
+            **key_values(options.each("label", checked.label)),
+        },
         "Hostname": options.text("hostname"),
         "Domainname": options.text("domainname"),
         "User": options.text("user"),
@@ -149,15 +152,8 @@ def environment(files: list[str], given: list[str]) -> list[str]:
     """``--env-file`` and ``-e``: a name without a value takes this process's, and is left out when it has none."""
     pairs: list[str] = []
     for name in files:
-        try:
-            lines = Path(name).read_text("utf-8").splitlines()
-        except OSError as error:
-            raise ValueError(f"open {name}: {(error.strerror or str(error)).lower()}") from None
-        for line in lines:
-            text = line.lstrip()
-            if not text or text.startswith("#"):
-                continue
-            key, equals, value = text.partition("=")
+        for line in _lines(name):
+            key, equals, value = line.lstrip().partition("=")
             if re.search(r"\s", key):
                 raise ValueError(f"invalid env file ({name}): variable '{key}' contains whitespaces")
             if not key:
@@ -172,16 +168,18 @@ def environment(files: list[str], given: list[str]) -> list[str]:
     return out
 
 
-def _lines(files: list[str]) -> list[str]:
-    """``--label-file``: a label a line; lines that begin with # are comments."""
-    found = []
-    for name in files:
-        try:
-            lines = Path(name).read_text("utf-8").splitlines()
-        except OSError as error:
-            raise ValueError(f"open {name}: {(error.strerror or str(error)).lower()}") from None
-        found += [line.lstrip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    return found
+def _labels(files: list[str]) -> list[str]:
+    """``--label-file``: a label a line."""
+    return [line.lstrip() for name in files for line in _lines(name)]
+
+
+def _lines(name: str) -> list[str]:
+    """The lines of a file that say something: neither empty nor comments."""
+    try:
+        lines = Path(name).read_text("utf-8").splitlines()
+    except OSError as error:
+        raise ValueError(f"open {name}: {(error.strerror or str(error)).lower()}") from None
+    return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
 def _mode(options: Options, flag: str, kind: str, *more: str) -> str:
