@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-SCRUB = (
+from tests.support import services
+
+Scrub = tuple[tuple[str, str], ...]
+SCRUB: Scrub = (
     (r"[0-9a-f]{64}", "ID"),
     (r"\b[0-9a-f]{12}\b", "ID"),
     (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME"),
@@ -20,6 +24,12 @@ SCRUB = (
     (r"[Cc]annot kill container", "cannot kill container"),
     (r"[Cc]ontainer ID is not running", "container ID is not running"),
     (r"[Ii]nvalid signal", "invalid signal"),
+    (r"[Nn]o command specified", "no command specified"),
+    (r"[Ll]imit (\d+) is outside", r"limit \1 is outside"),
+)
+"""Of single commands."""
+SCRUB_OF_SCRIPTS: Scrub = (
+    *SCRUB,
     (r"Invalid filter", "invalid filter"),
     (r"Container ID is already paused", "container ID is already paused"),
     (
@@ -29,9 +39,15 @@ SCRUB = (
     ),
     (r' \(name:"[\w-]+" id:"ID"\)', ""),
     (r"no such image: [\w-]+: No such image", "No such image"),
-    (r"[Nn]o command specified", "no command specified"),
-    (r"[Ll]imit (\d+) is outside", r"limit \1 is outside"),
 )
+
+
+def program() -> str:
+    """Where the docker command is."""
+    found = shutil.which("docker")
+    if found is None:
+        services.missing("the docker command is not installed")
+    return str(found)
 
 
 @dataclass(frozen=True)
@@ -44,14 +60,14 @@ class Command:
 
     def run(self, *words: str) -> str:
         """What ``docker WORDS`` writes, and its exit code."""
-        return self._scrubbed([self.program, "-H", self.host, *words])
+        return self._scrubbed([self.program, "-H", self.host, *words], SCRUB)
 
     def script(self, lines: list[str]) -> str:
         """The same for the ``lines`` of a shell, which finds ``docker``; each with its exit code."""
         text = "\n".join(f'{line}\necho "[$?] {number}"' for number, line in enumerate(lines, 1))
-        return self._scrubbed(["sh", "-c", text])
+        return self._scrubbed(["sh", "-c", text], SCRUB_OF_SCRIPTS)
 
-    def _scrubbed(self, command: list[str]) -> str:
+    def _scrubbed(self, command: list[str], scrub: Scrub) -> str:
         path = f"{Path(self.program).parent}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
@@ -62,6 +78,6 @@ class Command:
             },
         )  # fmt: skip
         text = done.stdout.decode(errors="replace").replace("\r", "")
-        for pattern, word in SCRUB:
+        for pattern, word in scrub:
             text = re.sub(pattern, word, text)
         return f"{text}[{done.returncode}]"

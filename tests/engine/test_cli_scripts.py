@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.engine.cli import Command
-from tests.support import images, services
+from tests.engine.cli import Command, program
+from tests.support import images
 
 SCRIPTS = {
     block.splitlines()[0].removeprefix("# "): block.splitlines()[1:]
@@ -23,12 +22,10 @@ SCRIPTS = {
 @pytest.fixture(scope="module")
 def both(embedded: str, dockerd: str, tmp_path_factory: pytest.TempPathFactory) -> list[Command]:
     """The command on each engine, which has alpine."""
-    program = shutil.which("docker")
-    if program is None:
-        services.missing("the docker command is not installed")
+    docker = program()
     for url in (embedded, dockerd):
         images.provide(url)
-    return [Command(str(program), url, tmp_path_factory.mktemp("home")) for url in (embedded, dockerd)]
+    return [Command(docker, url, tmp_path_factory.mktemp("home")) for url in (embedded, dockerd)]
 
 
 @pytest.mark.parametrize("title", SCRIPTS)

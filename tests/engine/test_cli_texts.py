@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.engine.cli import Command, program
 from tests.engine.conftest import LOOP
-from tests.support import images, services
+from tests.support import images
 
-Run = Callable[..., str]
-_SCRUB = (
-    (r"[0-9a-f]{64}", "ID"),
-    (r"\b[0-9a-f]{12}\b", "ID"),
-    (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME"),
-    (r"(About a minute|Less than a second|\d+ (seconds?|minutes?|hours?|years?)) ago", "AGO"),
-    (r"Up (Less than a second|\d+ seconds?)", "UP"),
-    # dockerd 20.10 says it a little differently from the newer ones whose words are ours
-    (r"failed to create task for container: failed", "failed"),
-    (r'invalid mode: "(.*)"', r"invalid mode: \1"),
-    (r"[Cc]annot kill container", "cannot kill container"),
-    (r"[Cc]ontainer ID is not running", "container ID is not running"),
-    (r"[Ii]nvalid signal", "invalid signal"),
-    (r"[Nn]o command specified", "no command specified"),
-    (r"[Ll]imit (\d+) is outside", r"limit \1 is outside"),
-)
 TEXTS = [
     ["run", "--rm", "alpine", "echo", "hi"],
     ["run", "--rm", "alpine", "sh", "-c", "echo out; exit 3"],
@@ -113,55 +93,32 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def both(embedded: str, dockerd: str, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
-    """``run(words…)`` on each engine: what docker writes and its exit code, scrubbed."""
-    program = shutil.which("docker")
-    if program is None:
-        services.missing("the docker command is not installed")
+def both(embedded: str, dockerd: str, tmp_path_factory: pytest.TempPathFactory) -> list[Command]:
+    """The command on each engine."""
     home = tmp_path_factory.mktemp("home")
-
-    def on(host: str) -> Run:
-        def run(*words: str) -> str:
-            done = subprocess.run(
-                [str(program), "-H", host, *words],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                timeout=60,
-                check=False,
-                cwd=home,
-                env={**os.environ, "HOME": str(home), "DOCKER_CLI_HINTS": "false"},
-            )
-            text = done.stdout.decode(errors="replace").replace("\r", "")
-            for pattern, word in _SCRUB:
-                text = re.sub(pattern, word, text)
-            return f"{text}[{done.returncode}]"
-
-        return run
-
-    return [on(embedded), on(dockerd)]
+    return [Command(program(), url, home) for url in (embedded, dockerd)]
 
 
 @pytest.fixture(scope="module")
-def prepared(both: list[Run], tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
+def prepared(both: list[Command], tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
     """A running and an ended container of the same names on both."""
     archive = Path(tmp_path_factory.mktemp("alpine")) / "alpine.tar"
     archive.write_bytes(images.alpine())
-    for run in both:
-        if "[0]" not in run("image", "inspect", "--format", "x", "alpine"):
-            run("load", "-i", str(archive))
-        run("rm", "-f", "dm-cli-box", "dm-cli-ended")
-        run("run", "-d", "--name", "dm-cli-box", "alpine", *LOOP)
-        run("run", "--name", "dm-cli-ended", "alpine", "sh", "-c", "exit 2")
+    for command in both:
+        if "[0]" not in command.run("image", "inspect", "--format", "x", "alpine"):
+            command.run("load", "-i", str(archive))
+        command.run("rm", "-f", "dm-cli-box", "dm-cli-ended")
+        command.run("run", "-d", "--name", "dm-cli-box", "alpine", *LOOP)
+        command.run("run", "--name", "dm-cli-ended", "alpine", "sh", "-c", "exit 2")
     yield {"{box}": "dm-cli-box", "{ended}": "dm-cli-ended"}
-    for run in both:
-        run("rm", "-f", "dm-cli-box", "dm-cli-ended")
+    for command in both:
+        command.run("rm", "-f", "dm-cli-box", "dm-cli-ended")
 
 
 @pytest.mark.parametrize("words", TEXTS, ids=lambda words: " ".join(words)[:60])
-def test_the_same_words(both: list[Run], prepared: dict[str, str], words: list[str]) -> None:
+def test_the_same_words(both: list[Command], prepared: dict[str, str], words: list[str]) -> None:
     filled = list(words)
     for place, name in prepared.items():
         filled = [word.replace(place, name) for word in filled]
-    ours, theirs = (run(*filled) for run in both)
+    ours, theirs = (command.run(*filled) for command in both)
     assert ours == theirs

@@ -9,10 +9,8 @@ from __future__ import annotations
 import importlib.util
 import io
 import os
-import shutil
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import docker
@@ -73,10 +71,7 @@ def library(embedded: str) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def servers(embedded: str) -> None:
     """The images ``dm-tc-redis`` and ``dm-tc-postgres``."""
-    if not debian.place().exists() and (os.geteuid() != 0 or not shutil.which("debootstrap")):
-        pytest.skip("no Debian root, and making one needs root and debootstrap")
-    if len(Path("/proc/net/route").read_text().splitlines()) < 2:
-        pytest.skip("no network to fetch packages")
+    debian.needed()
     client = docker.DockerClient(base_url=embedded, timeout=600)
     with debian.tarball().open("rb") as tar:
         client.api.import_image_from_data(tar, repository="debian", tag="test")

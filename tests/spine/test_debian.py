@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import docker
@@ -16,10 +15,7 @@ from tests.support import debian
 @pytest.fixture(scope="session")
 def debian_image(embedded: str) -> str:
     """A Debian root on our engine, with a network to fetch packages."""
-    if not debian.place().exists() and (os.geteuid() != 0 or not shutil.which("debootstrap")):
-        pytest.skip("no Debian root, and making one needs root and debootstrap")
-    if len(Path("/proc/net/route").read_text().splitlines()) < 2:
-        pytest.skip("no network to fetch packages")
+    debian.needed()
     client = docker.DockerClient(base_url=embedded, timeout=300)
     with debian.tarball().open("rb") as tar:
         client.api.import_image_from_data(tar, repository="debian", tag="test")

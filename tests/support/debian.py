@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+
+import pytest
 
 PACKAGES = "python3,python3-venv,busybox-static,ca-certificates"
 
@@ -13,6 +16,14 @@ PACKAGES = "python3,python3-venv,busybox-static,ca-certificates"
 def place() -> Path:
     """Where the root's tar is kept: ``DOCKMAGIC_TEST_DEBIAN``, else in the folder for temporary files."""
     return Path(os.environ.get("DOCKMAGIC_TEST_DEBIAN") or Path(tempfile.gettempdir()) / "dockmagic-test-debian.tar")
+
+
+def needed() -> None:
+    """Skip where there is no such root and none can be made, or no network to fetch packages by."""
+    if not place().exists() and (os.geteuid() != 0 or not shutil.which("debootstrap")):
+        pytest.skip("no Debian root, and making one needs root and debootstrap")
+    if len(Path("/proc/net/route").read_text().splitlines()) < 2:
+        pytest.skip("no network to fetch packages")
 
 
 def tarball() -> Path:
