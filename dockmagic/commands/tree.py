@@ -93,8 +93,10 @@ class DockerCommand(click.Command):
         ctx.meta["help"] = _asks_for_help(self.usage, args)
         if not ctx.meta["help"]:
             options, operands = flags.parse(self.usage, args, self.refused)
-            most = self.usage.most
-            if len(operands) < self.usage.least or (most is not None and len(operands) > most):
+            least, most = self.usage.least, self.usage.most
+            if "script" in self.usage.flags and options.given("script") and "COMMAND" in self.usage.operands.split():
+                least -= 1  # the script stands for it
+            if len(operands) < least or (most is not None and len(operands) > most):
                 raise OperandError(self.usage)
             ctx.meta["options"], ctx.args = options, operands
         return ctx.args

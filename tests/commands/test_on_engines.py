@@ -69,6 +69,14 @@ def test_a_script_of_any_interpreter(shell: Shell) -> None:
         shell("run", "--rm", "--script", "sh", "alpine")
 
 
+def test_a_script_in_a_running_container_stands_for_its_command(shell: Shell, container: Callable[..., str]) -> None:
+    name = container("alpine", "sleep", "1000")
+    assert shell("exec", "--script", "sh", name, stdin=b"echo from $#\n").stdout == "from 0\n"
+    assert shell("exec", "--script", "sh", name, "first", stdin=b"echo from $1\n").stdout == "from first\n"
+    with pytest.raises(CommandError, match="requires at least 2 arguments"):
+        shell("exec", name)
+
+
 def test_a_detached_container_is_a_handle(shell: Shell, container: Callable[..., str]) -> None:
     handle = shell("run", "-d", *SLEEP)
     try:
