@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -83,12 +84,21 @@ def lab(engine_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
         process = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
     enter = ["nsenter", f"--net=/proc/{process.pid}/ns/net"] if own else []
     try:
+        if own:
+            _await_own_network(process)
         ask = [*enter, sys.executable, "-c", _WAIT, str(port)]
         if subprocess.run(ask, timeout=90, check=False).returncode:
             pytest.fail(f"JupyterLab did not come up:\n{log.read_text(errors='replace')[-3000:]}")
         yield Lab(f"http://127.0.0.1:{port}", base / "notebooks", enter)
     finally:
         services.end(process)
+
+
+def _await_own_network(process: subprocess.Popen[bytes]) -> None:
+    """Return when it has left this process's network: who entered its network before would be in this one."""
+    outside, deadline = os.readlink("/proc/self/ns/net"), time.monotonic() + 30
+    while os.readlink(f"/proc/{process.pid}/ns/net") == outside:
+        assert process.poll() is None and time.monotonic() < deadline, "it stays in this network"
 
 
 _WAIT = """
