@@ -11,7 +11,7 @@ from dockmagic.commands.images import IMAGES, image_rows
 from dockmagic.commands.listing import Listing, Row, run_template, unescape
 from dockmagic.commands.session import Session
 from dockmagic.commands.tree import command
-from dockmagic.commands.values import parse_time, since, units_size
+from dockmagic.commands.values import parse_time, since, size3, units_size
 from dockmagic.commands.volumes import VOLUMES, volume_row
 from dockmagic.views.sections import Sections
 from dockmagic.views.text import Text
@@ -136,7 +136,7 @@ def _cache_row(entry: dict[str, Any], now: float, *, trunc: bool) -> Row:
         "Parent": ", ".join(parents),
         "CacheType": entry.get("Type", ""),
         "Description": entry.get("Description", ""),
-        "Size": units_size(entry.get("Size", 0)),
+        "Size": size3(entry.get("Size", 0)),
         "CreatedAt": _go_time(created),
         "CreatedSince": since(parse_time(created).timestamp(), now),
         "LastUsedAt": _go_time(used) if used else "",
